@@ -1,0 +1,11 @@
+//! State for stream processors.
+//!
+//! Work in progress: this page is written last.
+
+pub mod clock;
+pub mod codec;
+pub mod error;
+pub mod ids;
+pub mod key_group;
+
+pub use error::{Error, ErrorKind, Place, Result};

@@ -1,0 +1,81 @@
+//! How typed values become bytes, and how bytes stay readable when types change.
+//!
+//! Vocabulary. A [`Serializer`] turns values of one type into bytes and back. Its [`SerializerSnapshot`] describes the
+//! byte layout and is stored next to the bytes; it is enough to walk and show them with no user type at hand
+//! ([`Value`]). When a program registers a state that a snapshot already holds, the serializer it brings judges the stored
+//! description: [`Compatibility`].
+//!
+//! Invariants every serializer keeps:
+//!
+//! * *Deterministic*: equal values give equal bytes, so that keys can be compared and hashed as bytes. (Serializers of
+//!   unordered collections sort.)
+//! * *Self-delimiting*: [`read`](Serializer::read) consumes exactly what [`write`](Serializer::write) produced, and no
+//!   encoding is a prefix of another, so that encodings can be put side by side in composite keys.
+//! * *Described*: [`SerializerSnapshot::skip`] walks every encoding without the serializer.
+//!
+//! Failure behaviour: reading never panics and never allocates more than the input can justify.
+
+mod compatibility;
+mod custom;
+mod list;
+mod map;
+mod msgpack;
+mod option;
+mod primitive;
+mod snapshot;
+mod tuple;
+mod value;
+mod window;
+
+pub use compatibility::Compatibility;
+pub use custom::{Custom, CustomSerializer};
+pub use list::List;
+pub use map::Map;
+pub use msgpack::{Msgpack, Shape};
+pub use option::Opt;
+pub use primitive::{Bool, Bytes, F32, F64, I8, I16, I32, I64, Str, U8, U16, U32, U64, Unit};
+pub use snapshot::SerializerSnapshot;
+pub use tuple::{Tuple2, Tuple3, Tuple4};
+pub use value::Value;
+pub use window::{TimeWindow, Window};
+
+use crate::codec::{Reader, Writer};
+use crate::error::Result;
+use crate::key_group::key_hash;
+
+/// Turns values of one type into bytes and back.
+pub trait Serializer: Send + Sync + 'static {
+    /// The type of the values. `Clone` because snapshots keep old versions; `Send + Sync` because another thread writes
+    /// them.
+    type Value: Clone + Send + Sync + 'static;
+
+    /// Description of the bytes this serializer writes.
+    fn snapshot(&self) -> SerializerSnapshot;
+
+    /// Appends the encoding of `value`. Fails only if the value cannot be represented.
+    fn write(&self, value: &Self::Value, out: &mut Writer) -> Result<()>;
+
+    /// Reads one value, consuming exactly its encoding.
+    fn read(&self, input: &mut Reader<'_>) -> Result<Self::Value>;
+
+    /// Whether this serializer can take over bytes that were written under the description `written`.
+    ///
+    /// [`Compatibility::AfterMigration`] promises that [`read_written`](Self::read_written) reads them.
+    fn compatibility(&self, written: &SerializerSnapshot) -> Compatibility {
+        Compatibility::of_identical(&self.snapshot(), written)
+    }
+
+    /// Reads one value that was written under the description `written`, which
+    /// [`compatibility`](Self::compatibility) accepted.
+    fn read_written(&self, _written: &SerializerSnapshot, input: &mut Reader<'_>) -> Result<Self::Value> {
+        self.read(input)
+    }
+
+    /// The key-group hash of `value`: [`key_hash`] of its encoding. Overridden only where the same number can be had
+    /// without going through `scratch`.
+    fn key_hash(&self, value: &Self::Value, scratch: &mut Writer) -> Result<u64> {
+        scratch.clear();
+        self.write(value, scratch)?;
+        Ok(key_hash(scratch.as_slice()))
+    }
+}
