@@ -7,5 +7,6 @@ pub mod codec;
 pub mod error;
 pub mod ids;
 pub mod key_group;
+pub mod serializer;
 
 pub use error::{Error, ErrorKind, Place, Result};

@@ -1,8 +1,8 @@
 //! How typed values become bytes, and how bytes stay readable when types change.
 //!
 //! Vocabulary. A [`Serializer`] turns values of one type into bytes and back. Its [`SerializerSnapshot`] describes the
-//! byte layout and is stored next to the bytes; it is enough to walk and show them with no user type at hand
-//! ([`Value`]). When a program registers a state that a snapshot already holds, the serializer it brings judges the stored
+//! byte layout and is stored next to the bytes; it is enough to walk and show them with no user type at hand.
+//! When a program registers a state that a snapshot already holds, the serializer it brings judges the stored
 //! description: [`Compatibility`].
 //!
 //! Invariants every serializer keeps:
@@ -16,28 +16,14 @@
 //! Failure behaviour: reading never panics and never allocates more than the input can justify.
 
 mod compatibility;
-mod custom;
-mod list;
-mod map;
-mod msgpack;
-mod option;
 mod primitive;
+pub mod shape;
 mod snapshot;
-mod tuple;
-mod value;
-mod window;
 
 pub use compatibility::Compatibility;
-pub use custom::{Custom, CustomSerializer};
-pub use list::List;
-pub use map::Map;
-pub use msgpack::{Msgpack, Shape};
-pub use option::Opt;
 pub use primitive::{Bool, Bytes, F32, F64, I8, I16, I32, I64, Str, U8, U16, U32, U64, Unit};
+pub use shape::Shape;
 pub use snapshot::SerializerSnapshot;
-pub use tuple::{Tuple2, Tuple3, Tuple4};
-pub use value::Value;
-pub use window::{TimeWindow, Window};
 
 use crate::codec::{Reader, Writer};
 use crate::error::Result;

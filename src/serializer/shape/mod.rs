@@ -1,0 +1,150 @@
+//! The shape of a serde type: what a MessagePack value of that type looks like, by field name.
+//!
+//! Newtypes have the shape of what they wrap, because MessagePack does not show them. [`Shape::Any`] stands for parts
+//! that only the type itself understands; it fits everything.
+
+mod wire;
+
+use std::fmt;
+
+/// What MessagePack values of a serde type look like.
+///
+/// `Display` gives it in one line, for example `struct Profile {flights: u64, last: option<string>}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shape {
+    /// Anything: a type that describes itself only while it is read, or a recursion that was cut.
+    Any,
+    /// Nil.
+    Unit,
+    /// True or false.
+    Bool,
+    /// A number from 0 to 2^8 - 1.
+    U8,
+    /// A number from 0 to 2^16 - 1.
+    U16,
+    /// A number from 0 to 2^32 - 1.
+    U32,
+    /// A number from 0 to 2^64 - 1.
+    U64,
+    /// A number from 0 to 2^128 - 1.
+    U128,
+    /// A number from -2^7 to 2^7 - 1.
+    I8,
+    /// A number from -2^15 to 2^15 - 1.
+    I16,
+    /// A number from -2^31 to 2^31 - 1.
+    I32,
+    /// A number from -2^63 to 2^63 - 1.
+    I64,
+    /// A number from -2^127 to 2^127 - 1.
+    I128,
+    /// An IEEE 754 number of 32 bits.
+    F32,
+    /// An IEEE 754 number of 64 bits.
+    F64,
+    /// One Unicode scalar value, as a string.
+    Char,
+    /// UTF-8.
+    String,
+    /// Bytes.
+    Bytes,
+    /// Nil or a value.
+    Option(Box<Shape>),
+    /// Any number of values of one shape.
+    List(Box<Shape>),
+    /// Any number of keys and values.
+    Map(Box<Shape>, Box<Shape>),
+    /// A fixed number of values.
+    Tuple(Vec<Shape>),
+    /// A map from field names to values.
+    Struct {
+        /// Name of the type, for people.
+        name: String,
+        /// Fields in declaration order.
+        fields: Vec<Field>,
+    },
+    /// The name of a variant, alone or as the only key of a map.
+    Enum {
+        /// Name of the type, for people.
+        name: String,
+        /// Variants in declaration order.
+        variants: Vec<Variant>,
+    },
+}
+
+/// A field of a [`Shape::Struct`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Name, as stored.
+    pub name: String,
+    /// Shape of the value.
+    pub shape: Shape,
+}
+
+/// A variant of a [`Shape::Enum`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// Name, as stored.
+    pub name: String,
+    /// What the variant holds; `None` for a variant that is its name alone.
+    pub content: Option<Shape>,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Shape::Any => "any",
+            Shape::Unit => "unit",
+            Shape::Bool => "bool",
+            Shape::U8 => "u8",
+            Shape::U16 => "u16",
+            Shape::U32 => "u32",
+            Shape::U64 => "u64",
+            Shape::U128 => "u128",
+            Shape::I8 => "i8",
+            Shape::I16 => "i16",
+            Shape::I32 => "i32",
+            Shape::I64 => "i64",
+            Shape::I128 => "i128",
+            Shape::F32 => "f32",
+            Shape::F64 => "f64",
+            Shape::Char => "char",
+            Shape::String => "string",
+            Shape::Bytes => "bytes",
+            Shape::Option(inner) => return write!(f, "option<{inner}>"),
+            Shape::List(inner) => return write!(f, "list<{inner}>"),
+            Shape::Map(key, value) => return write!(f, "map<{key}, {value}>"),
+            Shape::Tuple(fields) => {
+                f.write_str("(")?;
+                separated(f, fields, |f, field| write!(f, "{field}"))?;
+                ")"
+            }
+            Shape::Struct { name, fields } => {
+                write!(f, "struct {name} {{")?;
+                separated(f, fields, |f, field| write!(f, "{}: {}", field.name, field.shape))?;
+                "}"
+            }
+            Shape::Enum { name, variants } => {
+                write!(f, "enum {name} {{")?;
+                separated(f, variants, |f, variant| match &variant.content {
+                    None => f.write_str(&variant.name),
+                    Some(content) => write!(f, "{}: {content}", variant.name),
+                })?;
+                "}"
+            }
+        };
+        f.write_str(text)
+    }
+}
+
+fn separated<T>(
+    f: &mut fmt::Formatter<'_>,
+    items: &[T],
+    show: impl Fn(&mut fmt::Formatter<'_>, &T) -> fmt::Result,
+) -> fmt::Result {
+    items.iter().enumerate().try_for_each(|(index, item)| {
+        f.write_str(if index == 0 { "" } else { ", " })?;
+        show(f, item)
+    })
+}
