@@ -8,5 +8,6 @@ pub mod error;
 pub mod ids;
 pub mod key_group;
 pub mod serializer;
+pub mod task;
 
 pub use error::{Error, ErrorKind, Place, Result};
