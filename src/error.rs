@@ -215,6 +215,13 @@ impl Error {
         self
     }
 
+    /// Replaces the offset: for a position inside bytes that no longer exist as such, for example an expanded block.
+    #[must_use]
+    pub fn moved_to(mut self, offset: u64) -> Self {
+        self.0.place.offset = Some(offset);
+        self
+    }
+
     /// Adds the format, unless one is known.
     #[must_use]
     pub fn in_format(mut self, format: &'static str) -> Self {

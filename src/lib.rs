@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod codec;
 pub mod error;
+pub mod format;
 pub mod ids;
 pub mod key_group;
 pub mod serializer;
