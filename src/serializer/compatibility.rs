@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::SerializerSnapshot;
+use crate::error::Error;
 
 /// Verdict of a serializer about bytes that were written under another description.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,11 @@ impl Compatibility {
             return Compatibility::AsIs;
         }
         Compatibility::Incompatible(format!("was {written}, now {own}"))
+    }
+
+    /// The error of a serializer that is to read what its verdict refused.
+    pub(super) fn refusal(own: &SerializerSnapshot, written: &SerializerSnapshot) -> Error {
+        Error::incompatible(format!("a value was written as {written} and cannot be read as {own}"))
     }
 
     /// The verdict about a whole of which one part got this verdict and the rest got `other`: the worse of the two. All

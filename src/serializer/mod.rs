@@ -16,14 +16,25 @@
 //! Failure behaviour: reading never panics and never allocates more than the input can justify.
 
 mod compatibility;
+mod list;
+mod map;
+mod option;
 mod primitive;
 pub mod shape;
 mod snapshot;
+mod tuple;
+mod walk;
+mod window;
 
 pub use compatibility::Compatibility;
+pub use list::List;
+pub use map::Map;
+pub use option::Opt;
 pub use primitive::{Bool, Bytes, F32, F64, I8, I16, I32, I64, Str, U8, U16, U32, U64, Unit};
 pub use shape::Shape;
 pub use snapshot::SerializerSnapshot;
+pub use tuple::{Tuple2, Tuple3, Tuple4};
+pub use window::{TimeWindow, Window};
 
 use crate::codec::{Reader, Writer};
 use crate::error::Result;
@@ -43,6 +54,12 @@ pub trait Serializer: Send + Sync + 'static {
 
     /// Reads one value, consuming exactly its encoding.
     fn read(&self, input: &mut Reader<'_>) -> Result<Self::Value>;
+
+    /// Least number of bytes an encoding takes: [`SerializerSnapshot::min_len`] of [`snapshot`](Self::snapshot), which
+    /// overriding makes cheaper. Zero means that every encoding is empty.
+    fn min_len(&self) -> usize {
+        self.snapshot().min_len()
+    }
 
     /// Whether this serializer can take over bytes that were written under the description `written`.
     ///

@@ -28,6 +28,10 @@ impl Serializer for Unit {
     fn read(&self, _input: &mut Reader<'_>) -> Result<()> {
         Ok(())
     }
+
+    fn min_len(&self) -> usize {
+        0
+    }
 }
 
 /// `bool`: one byte, 0 or 1.
@@ -50,6 +54,10 @@ impl Serializer for Bool {
     #[inline]
     fn read(&self, input: &mut Reader<'_>) -> Result<bool> {
         input.bool("bool")
+    }
+
+    fn min_len(&self) -> usize {
+        1
     }
 }
 
@@ -78,6 +86,11 @@ macro_rules! number {
             fn read(&self, input: &mut Reader<'_>) -> Result<$type> {
                 let decode: fn($unsigned) -> $type = $decode;
                 input.$unsigned($field).map(decode)
+            }
+
+            #[inline]
+            fn min_len(&self) -> usize {
+                size_of::<$type>()
             }
 
             #[inline]
@@ -169,6 +182,10 @@ impl Serializer for Str {
     fn read(&self, input: &mut Reader<'_>) -> Result<String> {
         input.str("string").map(str::to_owned)
     }
+
+    fn min_len(&self) -> usize {
+        1
+    }
 }
 
 /// `Vec<u8>`: varint length, then the bytes.
@@ -191,6 +208,10 @@ impl Serializer for Bytes {
     #[inline]
     fn read(&self, input: &mut Reader<'_>) -> Result<Vec<u8>> {
         input.bytes("bytes").map(<[u8]>::to_vec)
+    }
+
+    fn min_len(&self) -> usize {
+        1
     }
 }
 
