@@ -16,10 +16,13 @@
 //! format, offset and field, and with key group and state where they are known; a version or codec that this build does
 //! not have is [`Incompatible`](crate::ErrorKind::Incompatible).
 //!
+//! What Apache Flink writes is read by [`flink`].
+//!
 //! The layouts are specified, with vectors, in the directory `formats/` of the source tree.
 
 #![deny(clippy::as_conversions)]
 
+pub mod flink;
 pub mod preamble;
 pub mod record;
 pub mod section;
