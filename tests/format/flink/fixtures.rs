@@ -120,7 +120,7 @@ pub(crate) fn sha256(message: &[u8]) -> String {
 
 /// The first 32 bits of the fractional parts of the square (2) or cube (3) roots of the first `count` primes.
 fn fractions(root: u32, count: usize) -> Vec<u32> {
-    let is_prime = |n: &u128| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    let is_prime = |n: &u128| (2..*n).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
     (2u128..)
         .filter(is_prime)
         .take(count)
