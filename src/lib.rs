@@ -8,7 +8,9 @@ pub mod error;
 pub mod format;
 pub mod ids;
 pub mod key_group;
+pub mod random;
 pub mod serializer;
+pub mod storage;
 pub mod task;
 
 pub use error::{Error, ErrorKind, Place, Result};

@@ -1,15 +1,43 @@
 //! Named bytes: where snapshots live. This layer never learns what the bytes mean.
+//!
+//! # Words
+//!
+//! An **object** is a named, immutable string of bytes. It comes to be whole or not at all ([`Storage::create`] and
+//! [`ObjectWriter::finish`], or [`Storage::commit`]), it never changes, and it goes when somebody deletes it. Names are
+//! [`ObjectPath`]s, made by [`layout`] and by nothing else. There are no directories: a **prefix** is a way to ask for
+//! several objects at once. As in a file system, though, a name is either an object or a prefix of others, never both.
+//!
+//! # What holds for every storage
+//!
+//! - Nobody ever sees part of an object. A writer that is dropped, fails or dies leaves nothing that a reader can find.
+//! - An existing object is never overwritten: of any number of writers racing for a name, at most one wins.
+//! - What was acknowledged survives a crash of the machine (of the process only, for [`MemoryStorage`]).
+//! - A **deletion** is not made durable: a deleted object may be back after a crash.
+//! - A call that fails with [`Unavailable`](crate::ErrorKind::Unavailable) changed nothing that a reader can see; one
+//!   that may have is [`Uncertain`](crate::ErrorKind::Uncertain), or [`CommitOutcome::Unknown`] from a commit.
+//!
+//! `storage::conformance` (feature `test-util`) tests these for any implementation, and `storage::fault` breaks any
+//! implementation at a chosen operation.
 
 use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// Name of an object below the root of a [`Storage`]: `/`-separated segments.
-///
-/// Parsed once; a value of this type is always safe to join to a root: no empty segment, no `.` or `..`, no leading or
-/// trailing `/`, only ASCII letters, digits and `-_.=+`, at most 255 bytes a segment and 1,024 in total.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectPath(String);
+mod blob;
+pub mod filesystem;
+pub mod layout;
+mod local;
+mod map;
+mod memory;
+pub mod path;
+
+pub use blob::Blob;
+#[cfg(unix)]
+pub use filesystem::SystemFileSystem;
+pub use filesystem::{File, FileIdentity, FileKind, FileMetadata, FileSystem};
+pub use local::LocalStorage;
+pub use memory::MemoryStorage;
+pub use path::ObjectPath;
 
 /// What became of a [`Storage::commit`].
 #[derive(Debug)]
@@ -20,7 +48,8 @@ pub enum CommitOutcome {
     /// The object was certainly not created by this call. Its error says why; an object of that name may have been
     /// there before.
     NotCommitted(Error),
-    /// Nobody can tell before reading the object.
+    /// Nobody can tell before reading the object, and even an object that can be read may be lost in a crash. What it
+    /// refers to must not be deleted, nor what it was meant to replace.
     Unknown(Error),
 }
 
@@ -33,35 +62,60 @@ pub struct ObjectInfo {
     pub length: u64,
 }
 
-/// A flat space of named, immutable objects.
+/// A flat space of named, immutable objects. See the [module page](self) for what holds.
 pub trait Storage: Send + Sync + fmt::Debug {
-    /// Starts a new object. Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) if the name is taken. The object is visible to readers no
-    /// earlier than [`ObjectWriter::finish`] returns.
+    /// Starts a new object. Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) if the name is taken, or if an
+    /// object has a part of the name for its own. The object is visible to readers no earlier than
+    /// [`ObjectWriter::finish`] is called.
     fn create(&self, path: &ObjectPath) -> Result<Box<dyn ObjectWriter>>;
 
     /// Creates an object in one step: afterwards it is there whole and durable, or not at all; an existing object is
     /// never changed.
     fn commit(&self, path: &ObjectPath, bytes: &[u8]) -> CommitOutcome;
 
-    /// The whole content of an object.
+    /// The whole content of an object, mapped rather than read where that is possible.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
     fn open(&self, path: &ObjectPath) -> Result<Blob>;
 
-    /// Length of an object, or `None` if there is none of that name.
+    /// Length of an object in bytes, or `None` if there is none of that name.
     fn length(&self, path: &ObjectPath) -> Result<Option<u64>>;
 
-    /// Objects whose path begins with `prefix` followed by `/`, in path order; everything for `None`.
+    /// Objects whose path begins with `prefix` followed by `/`, in path order; everything for `None`. An object that
+    /// comes or goes during the call may be in the list or not; a part that cannot be listed is an error, never left out.
     fn list(&self, prefix: Option<&ObjectPath>) -> Result<Vec<ObjectInfo>>;
 
-    /// Deletes an object; a missing one is not an error.
+    /// Deletes an object; a missing one is not an error. Blobs opened before stay readable.
     fn delete(&self, path: &ObjectPath) -> Result<()>;
 }
 
 /// An object being written. Dropping it without [`finish`](Self::finish) abandons it; what was written so far may stay
 /// behind under a name that no reader uses.
 pub trait ObjectWriter: Send {
-    /// Appends bytes.
+    /// Appends bytes. Not buffered: a call costs a system call or more where the storage is a file system, so callers
+    /// write blocks. After an error the object cannot be finished any more.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Makes the object visible and durable: after `Ok` it survives a crash of the machine.
+    /// Makes the object visible and durable: after `Ok` it survives a crash of the machine. After
+    /// [`Uncertain`](crate::ErrorKind::Uncertain) it may be there, whole; after any other error it is not.
     fn finish(self: Box<Self>) -> Result<()>;
+}
+
+fn taken() -> Error {
+    Error::invalid_input("an object of this name exists and is never overwritten; choose another name")
+}
+
+fn missing() -> Error {
+    Error::not_found("there is no such object")
+}
+
+fn below_object(object: &ObjectPath) -> Error {
+    Error::invalid_input(format!("{object} is an object, so nothing can be created below it; choose another name"))
+}
+
+fn above_object(below: &ObjectPath) -> Error {
+    Error::invalid_input(format!("{below} exists below this name, so it cannot be an object; choose another name"))
+}
+
+fn broken() -> Error {
+    Error::invalid_input("an earlier call for this object failed, so it cannot be continued; write a new one")
 }
