@@ -22,9 +22,14 @@
 
 #![deny(clippy::as_conversions)]
 
+pub mod canonical;
 pub mod flink;
+pub mod native_heap;
+pub mod operator;
+mod pair;
 pub mod preamble;
 pub mod record;
+pub mod schema;
 pub mod section;
 
 use std::fmt;
