@@ -2,6 +2,7 @@
 //!
 //! Work in progress: this page is written last.
 
+pub mod checkpoint;
 pub mod clock;
 pub mod codec;
 pub mod error;

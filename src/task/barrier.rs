@@ -25,52 +25,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::checkpoint::barrier::{Alignment, Barrier, Delivery};
 use crate::error::{Error, Result};
 use crate::ids::CheckpointId;
 
 /// Checkpoints that may wait for barriers at the same time with at-least-once delivery; the oldest goes when one more
 /// comes. Also the number of aborted ids remembered ahead of their barriers.
 pub const MAX_REMEMBERED: usize = 64;
-
-/// Guarantee that the barriers of a job give.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Delivery {
-    /// State reflects each record once.
-    ExactlyOnce,
-    /// State may reflect a record more than once after a restore; inputs are never blocked.
-    AtLeastOnce,
-}
-
-/// How the barriers of one checkpoint line up. Ignored with [`Delivery::AtLeastOnce`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Alignment {
-    /// Block inputs until all barriers have come. Savepoints are always aligned.
-    Aligned,
-    /// Aligned at first; unaligned wherever that has not succeeded by the deadline.
-    AlignedUntil {
-        /// Time of the switch, in milliseconds since the Unix epoch: trigger time plus timeout, the same for all
-        /// subtasks, so that the waits of a long chain of operators do not add up.
-        deadline_ms: i64,
-    },
-    /// Snapshot at the first barrier and store what comes before the others.
-    Unaligned,
-}
-
-/// A barrier as it travels between subtasks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Barrier {
-    /// Checkpoint it belongs to.
-    pub id: CheckpointId,
-    /// How to align it.
-    pub alignment: Alignment,
-}
-
-impl Barrier {
-    /// An aligned barrier.
-    pub const fn aligned(id: CheckpointId) -> Self {
-        Barrier { id, alignment: Alignment::Aligned }
-    }
-}
 
 /// What to do with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

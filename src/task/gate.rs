@@ -9,7 +9,8 @@
 
 use std::collections::VecDeque;
 
-use super::barrier::{AbortReason, Admission, Barrier, BarrierHandler, Delivery, Step};
+use super::barrier::{AbortReason, Admission, BarrierHandler, Step};
+use crate::checkpoint::barrier::{Barrier, Delivery};
 use crate::error::{Error, Result};
 use crate::ids::CheckpointId;
 

@@ -9,5 +9,6 @@
 pub mod barrier;
 pub mod gate;
 
-pub use barrier::{AbortReason, Admission, Alignment, Barrier, BarrierHandler, Delivery, Step};
+pub use crate::checkpoint::barrier::{Alignment, Barrier, Delivery};
+pub use barrier::{AbortReason, Admission, BarrierHandler, Step};
 pub use gate::{Element, Gate, Output};

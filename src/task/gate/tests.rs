@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::barrier::Alignment;
 use super::*;
+use crate::checkpoint::barrier::Alignment;
 
 const INPUTS: usize = 3;
 

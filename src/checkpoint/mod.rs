@@ -1,0 +1,13 @@
+//! The control plane: what decides when a checkpoint starts, whether it completed, who owns its files, and what a failed
+//! job does next.
+//!
+//! Everything here is a pure decider: values in, values out. Time comes with each call as `now_ms`, milliseconds since the
+//! Unix epoch; randomness is an argument; nothing does I/O, starts a thread or opens the state it coordinates.
+//!
+//! Vocabulary. A *checkpoint* is the whole job's; a subtask's part of it is a *snapshot*, and what points to that is a
+//! *handle*, opaque here. A checkpoint is *pending* until every subtask has acknowledged it and its metadata is stored, then
+//! it is *completed*. A completed checkpoint is *subsumed* by newer ones and then *retired*: no longer kept for recovery.
+
+pub mod barrier;
+pub mod rescale;
+pub mod restart;
