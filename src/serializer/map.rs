@@ -110,40 +110,47 @@ where
 fn collect<K: Ord, V>(
     input: &mut Reader<'_>,
     min_len: usize,
-    mut key: impl FnMut(&mut Reader<'_>) -> Result<K>,
-    mut value: impl FnMut(&mut Reader<'_>) -> Result<V>,
+    mut read_key: impl FnMut(&mut Reader<'_>) -> Result<K>,
+    mut read_value: impl FnMut(&mut Reader<'_>) -> Result<V>,
 ) -> Result<BTreeMap<K, V>> {
+    let mut entries = Entries::read_count(input, min_len)?;
     let mut map = BTreeMap::new();
-    read_entries(
-        input,
-        min_len,
-        |input| key(input),
-        |input, key| {
-            map.insert(key, value(input)?);
-            Ok(())
-        },
-    )?;
+    while let Some(key) = entries.next_key(input, &mut read_key)? {
+        let value = read_value(input)?;
+        if map.insert(key, value).is_some() {
+            return Err(input.corrupt("map key", "equals another key of the same map, though their bytes differ"));
+        }
+    }
     Ok(map)
 }
 
-/// Reads the entries of a map, each at least `min_len` bytes long, and checks that their keys ascend.
-pub(super) fn read_entries<K>(
-    input: &mut Reader<'_>,
-    min_len: usize,
-    mut read_key: impl FnMut(&mut Reader<'_>) -> Result<K>,
-    mut read_value: impl FnMut(&mut Reader<'_>, K) -> Result<()>,
-) -> Result<()> {
-    let count = input.count(min_len, "number of map entries")?;
-    let mut previous: Option<&[u8]> = None;
-    for _ in 0..count {
+/// Reads the entries of one map and checks that the bytes of their keys ascend.
+pub(super) struct Entries<'a> {
+    left: usize,
+    previous: Option<&'a [u8]>,
+}
+
+impl<'a> Entries<'a> {
+    /// Reads the number of entries, each at least `min_len` bytes long.
+    pub(super) fn read_count(input: &mut Reader<'a>, min_len: usize) -> Result<Self> {
+        Ok(Entries { left: input.count(min_len, "number of map entries")?, previous: None })
+    }
+
+    /// Reads the next key; the caller then reads its value. `None` after the last one.
+    pub(super) fn next_key<K>(
+        &mut self,
+        input: &mut Reader<'a>,
+        read: impl FnOnce(&mut Reader<'a>) -> Result<K>,
+    ) -> Result<Option<K>> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
         let start = input.clone();
-        let key = read_key(input)?;
+        let key = read(input)?;
         let bytes = input.since(start.position());
-        if previous.is_some_and(|previous| previous >= bytes) {
+        if self.previous.is_some_and(|previous| previous >= bytes) {
             return Err(start.corrupt("map key", "does not come after the key before it"));
         }
-        previous = Some(bytes);
-        read_value(input, key)?;
+        self.previous = Some(bytes);
+        Ok(Some(key))
     }
-    Ok(())
 }

@@ -16,24 +16,33 @@
 //! Failure behaviour: reading never panics and never allocates more than the input can justify.
 
 mod compatibility;
+#[cfg(any(test, feature = "test-util"))]
+pub mod conformance;
+mod custom;
+mod enclosed;
 mod list;
 mod map;
+mod msgpack;
 mod option;
 mod primitive;
 pub mod shape;
 mod snapshot;
 mod tuple;
+mod value;
 mod walk;
 mod window;
 
 pub use compatibility::Compatibility;
+pub use custom::{Custom, CustomSerializer};
 pub use list::List;
 pub use map::Map;
+pub use msgpack::Msgpack;
 pub use option::Opt;
 pub use primitive::{Bool, Bytes, F32, F64, I8, I16, I32, I64, Str, U8, U16, U32, U64, Unit};
 pub use shape::Shape;
 pub use snapshot::SerializerSnapshot;
 pub use tuple::{Tuple2, Tuple3, Tuple4};
+pub use value::Value;
 pub use window::{TimeWindow, Window};
 
 use crate::codec::{Reader, Writer};
@@ -82,3 +91,6 @@ pub trait Serializer: Send + Sync + 'static {
         Ok(key_hash(scratch.as_slice()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn layouts_do_not_change() {
-        assert_eq!(encoded(Unit, ()), []);
+        assert!(encoded(Unit, ()).is_empty());
         assert_eq!(encoded(Bool, true), [1]);
         assert_eq!(encoded(U8, 0xFE), [0xFE]);
         assert_eq!(encoded(U16, 0x0102), [1, 2]);
