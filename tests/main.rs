@@ -9,3 +9,5 @@
 )]
 
 mod format;
+#[cfg(feature = "test-util")]
+mod storage;

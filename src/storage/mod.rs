@@ -24,6 +24,10 @@ use std::fmt;
 use crate::error::{Error, Result};
 
 mod blob;
+#[cfg(feature = "test-util")]
+pub mod conformance;
+#[cfg(feature = "test-util")]
+pub mod fault;
 pub mod filesystem;
 pub mod layout;
 mod local;

@@ -217,7 +217,3 @@ impl Shared {
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
-
-#[cfg(test)]
-#[cfg(unix)]
-mod tests;
