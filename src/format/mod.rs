@@ -24,6 +24,7 @@
 
 pub mod canonical;
 pub mod flink;
+pub mod manifest;
 pub mod native_heap;
 pub mod operator;
 mod pair;

@@ -1,1 +1,4 @@
 mod flink;
+mod manifest;
+mod samples;
+mod sections;
