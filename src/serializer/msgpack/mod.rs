@@ -11,15 +11,15 @@ use serde::de::DeserializeOwned;
 
 pub(super) use item::Item;
 
-use super::{Serializer, SerializerSnapshot, Shape, enclosed};
+use super::{Compatibility, Serializer, SerializerSnapshot, Shape, enclosed};
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
 
 /// Any type that serde reads and writes: varint length, then MessagePack with field names and variant names.
 ///
 /// Because fields and variants are stored by name, a later version of the type may add fields that have a default,
-/// remove and reorder fields, add variants, widen integers, and make a field optional; see
-/// [`compatibility`](Serializer::compatibility).
+/// remove and reorder fields, add variants, widen integers, and make a field optional; the module [`shape`](super::shape)
+/// has all the rules.
 ///
 /// What the type has to keep:
 ///
@@ -74,7 +74,7 @@ where
     type Value = T;
 
     fn snapshot(&self) -> SerializerSnapshot {
-        SerializerSnapshot::Msgpack(Shape::Any)
+        SerializerSnapshot::Msgpack(Shape::of::<T>())
     }
 
     fn write(&self, value: &T, out: &mut Writer) -> Result<()> {
@@ -101,6 +101,15 @@ where
                 .in_field("msgpack")
                 .because(error)
         })
+    }
+
+    /// Compares field by field; [`shape`](super::shape) has the rules. What is accepted is read by [`read`](Serializer::read) as
+    /// well, because MessagePack describes itself.
+    fn compatibility(&self, written: &SerializerSnapshot) -> Compatibility {
+        match written {
+            SerializerSnapshot::Msgpack(shape) => shape.compatibility_of::<T>(),
+            other => Compatibility::of_identical(&self.snapshot(), other),
+        }
     }
 
     fn min_len(&self) -> usize {

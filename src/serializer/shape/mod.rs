@@ -2,10 +2,43 @@
 //!
 //! Newtypes have the shape of what they wrap, because MessagePack does not show them. [`Shape::Any`] stands for parts
 //! that only the type itself understands; it fits everything.
+//!
+//! # Compatibility
+//!
+//! Whether a type reads what another version of it wrote is decided by comparing the stored shape with what the type
+//! reads now, before any value is read. The rules go part by part; a whole gets the worst verdict of its parts:
+//!
+//! | written | now | verdict |
+//! |---|---|---|
+//! | a field | no field of that name, or alias | after migration; incompatible if the struct denies unknown fields |
+//! | no field | a field | after migration if it has a default or is an option, else incompatible |
+//! | fields | the same in another order | after migration |
+//! | an integer | an integer type that holds every value of the old one | as is |
+//! | a number | a float type that holds every value of the old one exactly | after migration |
+//! | `T` | `Option<T>` | as is: MessagePack does not show the difference |
+//! | `Option<T>` | `T` | incompatible |
+//! | a variant | no variant of that name, or alias | incompatible, unless a `serde(other)` variant takes it |
+//! | no variant | a variant | as is |
+//! | a variant with or without content | the other way round | incompatible |
+//! | a tuple | a list | as its fields |
+//! | a struct | a map | as its fields, after migration |
+//! | a char, an enum of bare names | a string | as is |
+//! | bytes | a list of numbers, or back | after migration |
+//! | any | any | as is, unchecked |
+//! | any | anything else, or back | after migration, unchecked |
+//!
+//! Names of types mean nothing. Whatever is not listed must be the same.
 
+mod compare;
+mod trace;
 mod wire;
 
 use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+use super::Compatibility;
+pub(crate) use wire::MAX_DEPTH;
 
 /// What MessagePack values of a serde type look like.
 ///
@@ -85,10 +118,27 @@ pub struct Field {
 /// A variant of a [`Shape::Enum`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
-    /// Name, as stored.
+    /// Name.
     pub name: String,
+    /// Other names under which the variant is read. Which of all its names is the stored one is not known.
+    pub aliases: Vec<String>,
     /// What the variant holds; `None` for a variant that is its name alone.
     pub content: Option<Shape>,
+}
+
+impl Shape {
+    /// The shape of the values of `T`.
+    ///
+    /// Found by deserializing `T` from made-up input, which takes microseconds to milliseconds: once per registration is
+    /// fine, once per record is not. Parts that cannot be found out are [`Shape::Any`].
+    pub fn of<T: DeserializeOwned>() -> Self {
+        trace::trace::<T>().shape()
+    }
+
+    /// Whether a `T` can be read from what was written by a type of this shape.
+    pub(super) fn compatibility_of<T: DeserializeOwned>(&self) -> Compatibility {
+        compare::compare(self, &trace::trace::<T>())
+    }
 }
 
 impl fmt::Display for Shape {

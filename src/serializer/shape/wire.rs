@@ -73,8 +73,10 @@ impl Shape {
             Shape::Enum { name, variants } => {
                 out.str(name);
                 out.length(variants.len());
-                variants.iter().try_for_each(|Variant { name, content }| {
+                variants.iter().try_for_each(|Variant { name, aliases, content }| {
                     out.str(name);
+                    out.length(aliases.len());
+                    aliases.iter().for_each(|alias| out.str(alias));
                     out.u8(u8::from(content.is_some()));
                     content.as_ref().map_or(Ok(()), |content| content.encode_node(out, depth + 1))
                 })
@@ -105,11 +107,14 @@ impl Shape {
             }
             TAG_ENUM => {
                 let name = input.str("name of the enum")?.to_owned();
-                let count = input.count(2, "number of variants")?;
+                let count = input.count(3, "number of variants")?;
                 let variant = |_| {
                     let name = input.str("variant name")?.to_owned();
+                    let count = input.count(1, "number of other variant names")?;
+                    let alias = |_| Ok(input.str("other variant name")?.to_owned());
+                    let aliases = (0..count).map(alias).collect::<Result<_>>()?;
                     let has_content = input.bool("whether the variant has content")?;
-                    Ok(Variant { name, content: has_content.then(|| nested(input)).transpose()? })
+                    Ok(Variant { name, aliases, content: has_content.then(|| nested(input)).transpose()? })
                 };
                 Shape::Enum { name, variants: (0..count).map(variant).collect::<Result<_>>()? }
             }
@@ -190,8 +195,12 @@ mod tests {
                     shape: Shape::Enum {
                         name: "E".into(),
                         variants: vec![
-                            Variant { name: "A".into(), content: None },
-                            Variant { name: "B".into(), content: Some(Shape::List(Box::new(Shape::Any))) },
+                            Variant { name: "A".into(), aliases: vec![], content: None },
+                            Variant {
+                                name: "B".into(),
+                                aliases: vec!["b".into(), "C".into()],
+                                content: Some(Shape::List(Box::new(Shape::Any))),
+                            },
                         ],
                     },
                 },
