@@ -22,8 +22,11 @@
 
 #![deny(clippy::as_conversions)]
 
+pub mod annotate;
 pub mod canonical;
 pub mod flink;
+#[cfg(feature = "test-util")]
+pub mod fuzz;
 pub mod manifest;
 pub mod native_heap;
 pub mod operator;

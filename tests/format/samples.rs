@@ -26,6 +26,11 @@ pub(super) fn aircraft() -> OperatorId {
     OperatorId::from_uid("aircraft")
 }
 
+/// Serializer of the keys.
+pub(super) fn key(format: FormatId) -> S {
+    if format == FormatId::Operator { S::Unit } else { S::String }
+}
+
 fn state(name: &str, kind: StateKind, namespace: S, user_key: S, value: S, timed: bool) -> StateMeta {
     StateMeta { name: name.to_owned(), kind, namespace, user_key, value, timed }
 }

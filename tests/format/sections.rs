@@ -12,7 +12,10 @@ use millpond::serializer::SerializerSnapshot as S;
 use super::samples;
 
 /// Name of a state and its neutral entries.
-pub(super) type Contents = Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>;
+pub(super) type StateContents = (String, Vec<(Vec<u8>, Vec<u8>)>);
+
+/// The states of a section.
+pub(super) type Contents = Vec<StateContents>;
 
 /// Reads a section of any format into neutral entries, checking everything that can be checked.
 pub(super) fn contents(bytes: &[u8], id: SectionId, states: &[StateMeta]) -> Result<Contents> {

@@ -179,5 +179,55 @@ fn check_crc(crc: &mut RecordCrc, input: &mut Reader<'_>, record: &[u8]) -> Resu
         .in_field("crc"))
 }
 
+/// Puts right the preamble and every checksum of something like a section, as far as it can be followed.
+#[cfg(feature = "test-util")]
+pub(super) fn fuzz_reseal(bytes: &mut [u8], format: FormatId) {
+    let mut head = Writer::new();
+    preamble::write(format, &mut head);
+    if let Some(slot) = bytes.get_mut(..preamble::PREAMBLE_BYTES) {
+        slot.copy_from_slice(head.as_slice());
+    }
+    let end_of_header = HEADER_BYTES.saturating_sub(4);
+    let Some(header) = bytes.get(..end_of_header) else { return };
+    let mut crc = RecordCrc::new(header);
+    let mut ends = vec![(end_of_header, end_of_header)];
+    let mut input = Reader::new(bytes);
+    while input.raw(if ends.len() == 1 { HEADER_BYTES } else { 4 }, "crc").is_ok() {
+        let start = input.position();
+        if skip_record(&mut input).is_err() {
+            break;
+        }
+        ends.push((start, input.position()));
+    }
+    for (start, end) in ends {
+        let value = crc.next(bytes.get(start..end).unwrap_or_default());
+        if let Some(slot) = bytes.get_mut(end..end.saturating_add(4)) {
+            slot.copy_from_slice(&value.to_be_bytes());
+        }
+    }
+}
+
+/// Reads a record up to its CRC.
+#[cfg(feature = "test-util")]
+fn skip_record(input: &mut Reader<'_>) -> Result<()> {
+    match input.u8("record tag")? {
+        STATE => {
+            input.u8("state kind")?;
+            input.bytes("state name")?;
+        }
+        BLOCK => {
+            input.raw(9, "block header")?;
+            let stored = input.u32("stored length")?;
+            input.raw(usize::try_from(stored).unwrap_or(usize::MAX), "payload")?;
+        }
+        _ => {
+            input.varint("states")?;
+            input.varint("blocks")?;
+            input.varint("entries")?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;

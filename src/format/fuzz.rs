@@ -1,0 +1,178 @@
+//! Bodies of the fuzz targets: what must hold for any bytes. Feature `test-util`.
+//!
+//! Each function decodes what it is given. If that succeeds, it encodes the result again and asserts that nothing
+//! changed. The variants with `resealed` first put right the checksums, which random bytes never meet, so that what lies
+//! behind them is reached.
+
+use std::collections::BTreeMap;
+
+use super::manifest::Manifest;
+use super::pair::{PairReader, PairWriter};
+use super::record::{StateKind, StateMeta};
+use super::schema::Schema;
+use super::section::{Block, Owner, SectionId, SectionReader, fuzz_reseal};
+use super::{FormatId, annotate, native_heap, preamble};
+use crate::codec::{Compression, Reader, Writer, digest};
+use crate::error::Result;
+use crate::ids::{OperatorId, SubtaskIndex};
+use crate::key_group::KeyGroup;
+use crate::serializer::SerializerSnapshot;
+
+/// Any bytes as a manifest.
+pub fn fuzz_manifest(bytes: &[u8]) {
+    let Ok(manifest) = Manifest::decode(bytes) else { return };
+    let again = manifest.encode();
+    assert!(again.is_ok_and(|again| again == bytes), "a manifest changes when it is read and written");
+    assert!(manifest.keyed_digest().is_ok());
+    let schemas = annotate::Schemas { key: &SerializerSnapshot::Unit, states: &[] };
+    let fields = annotate::annotate(bytes, schemas);
+    assert!(fields.is_ok(), "what one reader of manifests accepts, the other refuses");
+}
+
+/// Any bytes as the body of a manifest, between a right preamble and a right digest.
+pub fn fuzz_manifest_resealed(body: &[u8]) {
+    let mut out = Writer::new();
+    preamble::write(FormatId::Manifest, &mut out);
+    out.raw(body);
+    let digest = digest(out.as_slice());
+    out.raw(&digest.0);
+    fuzz_manifest(out.as_slice());
+}
+
+/// Any bytes as a canonical section.
+pub fn fuzz_canonical(bytes: &[u8]) {
+    fuzz_section(bytes, FormatId::Canonical);
+}
+
+/// Any bytes as a native heap section.
+pub fn fuzz_native_heap(bytes: &[u8]) {
+    fuzz_section(bytes, FormatId::NativeHeap);
+}
+
+/// Any bytes as a section of operator state.
+pub fn fuzz_operator(bytes: &[u8]) {
+    fuzz_section(bytes, FormatId::Operator);
+}
+
+/// Any bytes as a section of one of the formats, as they are and with the header and all checksums put right.
+pub fn fuzz_section(bytes: &[u8], format: FormatId) {
+    read_section(bytes, format);
+    let mut sealed = bytes.to_vec();
+    fuzz_reseal(&mut sealed, format);
+    read_section(&sealed, format);
+}
+
+/// Neutral entries: keys and values.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What a section holds: state, kind, entries; and whether each state has but one block, small and not compressed.
+struct Contents {
+    states: BTreeMap<String, (StateKind, Pairs)>,
+    plain: bool,
+}
+
+fn read_section(bytes: &[u8], format: FormatId) {
+    let Some(id) = claimed_id(bytes, format) else { return };
+    let Ok(contents) = read_contents(bytes, id) else { return };
+    let Ok(again) = write_contents(&contents, id) else {
+        assert!(format == FormatId::NativeHeap, "entries were read that cannot be written");
+        return;
+    };
+    if contents.plain && format != FormatId::NativeHeap {
+        assert!(again == bytes, "a section changes when it is read and written");
+    }
+    let read_again = read_contents(&again, id);
+    assert!(read_again.is_ok_and(|again| again.states == contents.states), "entries change when they are written");
+}
+
+/// The section that the header claims to be.
+fn claimed_id(bytes: &[u8], format: FormatId) -> Option<SectionId> {
+    let mut input = Reader::new(bytes);
+    input.raw(preamble::PREAMBLE_BYTES, "preamble").ok()?;
+    let operator = OperatorId(<[u8; 16]>::try_from(input.raw(16, "operator id").ok()?).ok()?);
+    let number = input.u16("owner").ok()?;
+    let owner = match format {
+        FormatId::Operator => Owner::Subtask(SubtaskIndex(u32::from(number))),
+        _ => Owner::KeyGroup(KeyGroup(number)),
+    };
+    Some(SectionId { format, operator, owner })
+}
+
+fn read_contents(bytes: &[u8], id: SectionId) -> Result<Contents> {
+    let mut contents = Contents { states: BTreeMap::new(), plain: true };
+    let mut order = PairReader::new();
+    for block in SectionReader::new(bytes, 0, id)? {
+        let block = block?;
+        contents.plain &= block.is_first && block.compression == Compression::None && block.payload.len() < 64 << 10;
+        let mut pairs = Vec::new();
+        read_pairs(&block, &mut order, &mut pairs)?;
+        let entry = contents.states.entry(block.state.to_owned()).or_insert_with(|| (block.kind, Vec::new()));
+        entry.1.append(&mut pairs);
+    }
+    Ok(contents)
+}
+
+fn read_pairs(block: &Block<'_>, order: &mut PairReader, pairs: &mut Pairs) -> Result<()> {
+    let state = state(block.state, block.kind);
+    let schema = Schema { key: &SerializerSnapshot::String, state: &state };
+    if block.section.format != FormatId::NativeHeap {
+        for pair in order.pairs(block) {
+            let (key, value) = pair?;
+            let _checked = schema.check_parts(key, value).and_then(|()| schema.split_key(key).map(|_| ()));
+            pairs.push((key.to_vec(), value.to_vec()));
+        }
+        return Ok(());
+    }
+    let mut entries = native_heap::Entries::new(block, schema);
+    while let Some((key, value)) = entries.next_pair()? {
+        let parts = schema.check_parts(key, value);
+        assert!(parts.is_ok(), "a typed entry gives a pair that is not valid");
+        pairs.push((key.to_vec(), value.to_vec()));
+    }
+    Ok(())
+}
+
+/// Writes neutral entries again, a state at a time.
+fn write_contents(contents: &Contents, id: SectionId) -> Result<Vec<u8>> {
+    if id.format == FormatId::NativeHeap {
+        let mut out = native_heap::writer(Vec::new(), id.operator, Compression::None);
+        out.begin(id.owner)?;
+        for (name, (kind, pairs)) in &contents.states {
+            out.begin_state(name, *kind)?;
+            let state = state(name, *kind);
+            let schema = Schema { key: &SerializerSnapshot::String, state: &state };
+            for (key, value) in pairs {
+                out.entry(|out| native_heap::write_pair(&schema, key, value, out))?;
+            }
+        }
+        out.finish()?;
+        return out.close();
+    }
+    let mut out = PairWriter::new(Vec::new(), id.format, id.operator, Compression::None);
+    out.begin(id.owner)?;
+    for (name, (kind, pairs)) in &contents.states {
+        out.begin_state(name, *kind)?;
+        pairs.iter().try_for_each(|(key, value)| out.pair(key, value))?;
+    }
+    out.finish()?;
+    out.close()
+}
+
+/// Serializers for a state of this kind, some with namespaces or stamps, chosen by its name.
+fn state(name: &str, kind: StateKind) -> StateMeta {
+    use SerializerSnapshot as S;
+    let odd = name.len() % 2 == 1 && kind.is_keyed();
+    StateMeta {
+        name: name.to_owned(),
+        kind,
+        namespace: if odd { S::Window } else { S::Unit },
+        user_key: if matches!(kind, StateKind::Map | StateKind::Broadcast) { S::String } else { S::Unit },
+        value: match kind {
+            StateKind::Timer => S::Unit,
+            StateKind::List if odd => S::Unit,
+            StateKind::Aggregating => S::Tuple(vec![S::I64, S::U64]),
+            _ => S::Option(Box::new(S::Bytes)),
+        },
+        timed: odd && kind != StateKind::Timer,
+    }
+}
