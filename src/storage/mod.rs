@@ -20,6 +20,7 @@
 //! implementation at a chosen operation.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
@@ -90,6 +91,32 @@ pub trait Storage: Send + Sync + fmt::Debug {
 
     /// Deletes an object; a missing one is not an error. Blobs opened before stay readable.
     fn delete(&self, path: &ObjectPath) -> Result<()>;
+}
+
+impl<S: Storage + ?Sized> Storage for Arc<S> {
+    fn create(&self, path: &ObjectPath) -> Result<Box<dyn ObjectWriter>> {
+        (**self).create(path)
+    }
+
+    fn commit(&self, path: &ObjectPath, bytes: &[u8]) -> CommitOutcome {
+        (**self).commit(path, bytes)
+    }
+
+    fn open(&self, path: &ObjectPath) -> Result<Blob> {
+        (**self).open(path)
+    }
+
+    fn length(&self, path: &ObjectPath) -> Result<Option<u64>> {
+        (**self).length(path)
+    }
+
+    fn list(&self, prefix: Option<&ObjectPath>) -> Result<Vec<ObjectInfo>> {
+        (**self).list(prefix)
+    }
+
+    fn delete(&self, path: &ObjectPath) -> Result<()> {
+        (**self).delete(path)
+    }
 }
 
 /// An object being written. Dropping it without [`finish`](Self::finish) abandons it; what was written so far may stay

@@ -1,13 +1,20 @@
 //! The conformance suite over every implementation.
 
+use std::sync::Arc;
+
 use millpond::storage::fault::{FaultPlan, FaultStorage};
-use millpond::storage::{MemoryStorage, conformance};
+use millpond::storage::{MemoryStorage, Storage, conformance};
 
 const LIMIT_BYTES: u64 = 64 << 20;
 
 #[test]
 fn memory() {
     conformance::run(|_| MemoryStorage::new(LIMIT_BYTES));
+}
+
+#[test]
+fn memory_behind_a_pointer() {
+    conformance::run(|_| -> Arc<dyn Storage> { Arc::new(MemoryStorage::new(LIMIT_BYTES)) });
 }
 
 #[test]
@@ -23,6 +30,8 @@ mod local {
     use millpond::storage::fault::{FaultFileSystem, FaultPlan};
     use millpond::storage::{LocalStorage, SystemFileSystem, conformance};
 
+    use crate::storage::fast_directory;
+
     #[test]
     fn mapped() {
         let root = tempfile::tempdir().unwrap();
@@ -31,7 +40,7 @@ mod local {
 
     #[test]
     fn read() {
-        let root = tempfile::tempdir().unwrap();
+        let root = fast_directory();
         conformance::run(|case| {
             let files = SystemFileSystem::create(root.path().join(case)).unwrap().without_mapping();
             LocalStorage::over(Arc::new(files), Arc::new(SystemRandom))
@@ -41,7 +50,7 @@ mod local {
     /// Also: no case makes local storage use a file or directory before it is synced.
     #[test]
     fn over_a_fault_file_system_without_faults() {
-        let root = tempfile::tempdir().unwrap();
+        let root = fast_directory();
         let plan = FaultPlan::none();
         conformance::run(|case| {
             let files = Arc::new(SystemFileSystem::create(root.path().join(case)).unwrap());

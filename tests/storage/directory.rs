@@ -5,9 +5,9 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use millpond::ErrorKind;
-use millpond::storage::{CommitOutcome, LocalStorage, Storage};
+use millpond::storage::{Blob, CommitOutcome, LocalStorage, Storage};
 
-use super::{commit, files_below, listed, path};
+use super::{commit, fast_directory, files_below, listed, path};
 
 #[test]
 fn an_object_is_a_file_and_nothing_is_left_beside_it() {
@@ -150,4 +150,36 @@ fn a_directory_that_vanishes_is_created_again() {
     std::fs::remove_dir(root.path().join("a")).unwrap();
     commit(&storage, "a/b/c", b"2");
     assert_eq!(*storage.open(&path("a/b/c")).unwrap(), *b"2");
+}
+
+/// Somebody swaps a directory for a link to another one while objects below it are written, read and deleted.
+#[test]
+fn a_directory_that_turns_into_a_link_leads_nowhere() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("object"), b"secret").unwrap();
+    let root = fast_directory();
+    let (real, aside) = (root.path().join("d"), root.path().join("aside"));
+    let storage = LocalStorage::open(root.path()).unwrap();
+    std::thread::scope(|scope| {
+        let objects = scope.spawn(|| (0..500).find_map(|round| use_objects_in_d(&storage, round)));
+        while !objects.is_finished() {
+            let _ = std::fs::rename(&real, &aside);
+            let _ = symlink(outside.path(), &real);
+            let _ = std::fs::remove_file(&real);
+            let _ = std::fs::rename(&aside, &real);
+        }
+        assert_eq!(objects.join().unwrap(), None, "bytes read from outside the root");
+    });
+    assert_eq!(files_below(outside.path()), ["object"]);
+    assert_eq!(std::fs::read(outside.path().join("object")).unwrap(), b"secret");
+}
+
+/// Whatever these calls return, they may only be about the directory; returns bytes that are not from there.
+fn use_objects_in_d(storage: &LocalStorage, round: u32) -> Option<Blob> {
+    let name = path(&format!("d/{round}"));
+    let _ = storage.commit(&name, b"inside");
+    let read = [storage.open(&name), storage.open(&path("d/object"))];
+    let _ = storage.delete(&path("d/object"));
+    let _ = storage.delete(&name);
+    read.into_iter().flatten().find(|blob| **blob != *b"inside")
 }

@@ -167,6 +167,28 @@ fn after_a_crash_anywhere_the_next_attempt_succeeds() {
     }
 }
 
+/// Somebody who sees part of a list would take the rest for dead.
+#[test]
+fn a_list_is_whole_or_an_error() {
+    let root = fast_directory();
+    let files = Arc::new(SystemFileSystem::open(root.path()).unwrap());
+    for name in ["a/b/c", "a/d", "e/f"] {
+        commit(&LocalStorage::open(root.path()).unwrap(), name, b"x");
+    }
+    let over = |plan: &FaultPlan| {
+        let files = FaultFileSystem::new(files.clone(), plan.clone());
+        LocalStorage::over(Arc::new(files), Arc::new(SeededRandom::new(9)))
+    };
+    let clean = FaultPlan::none();
+    assert_eq!(listed(&over(&clean)), ["a/b/c", "a/d", "e/f"]);
+    assert!(clean.log().iter().filter(|operation| operation.action == Action::ReadDirectory).count() == 4);
+    for operation in 0..clean.count() {
+        let error = over(&FaultPlan::at(operation, Fault::FailBefore)).list(None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains(root.path().to_str().unwrap()), "{error}");
+    }
+}
+
 #[test]
 fn an_interrupted_write_is_repeated_and_a_short_one_continued() {
     for fault in [Fault::FailBefore, Fault::Short] {
@@ -179,6 +201,22 @@ fn an_interrupted_write_is_repeated_and_a_short_one_continued() {
             told.data.as_ref().unwrap();
             check(&plan, &root, &told);
         }
+    }
+}
+
+#[test]
+fn an_object_with_a_broken_write_cannot_be_finished() {
+    for fault in [Fault::FailBefore, Fault::FailAfter, Fault::Partial] {
+        let root = fast_directory();
+        let plan = FaultPlan::none().and_at_action(Action::WriteFile, 1, fault);
+        let files = FaultFileSystem::new(Arc::new(SystemFileSystem::open(root.path()).unwrap()), plan);
+        let storage = LocalStorage::over(Arc::new(files), Arc::new(SeededRandom::new(9)));
+        let mut writer = storage.create(&path("a/b")).unwrap();
+        writer.write(b"fine").unwrap();
+        assert!(writer.write(b"broken").is_err());
+        assert_eq!(writer.write(b"too late").unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(writer.finish().unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(files_below(root.path()), [""; 0]);
     }
 }
 

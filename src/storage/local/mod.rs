@@ -41,6 +41,8 @@ use directories::Directories;
 use writer::Writer;
 
 /// A [`Storage`] in a directory of a [`FileSystem`]. Clones are the same storage.
+///
+/// `open` and `create` are there on Unix; elsewhere [`over`](Self::over) takes any file system.
 #[derive(Clone)]
 pub struct LocalStorage(Arc<Shared>);
 
