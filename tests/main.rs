@@ -9,5 +9,6 @@
 )]
 
 mod format;
+mod serializer;
 #[cfg(feature = "test-util")]
 mod storage;
