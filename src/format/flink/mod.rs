@@ -4,14 +4,34 @@
 //! the state of each subtask lies: inline, in a file, or in a segment of a file. What the files hold depends on the kind
 //! of handle.
 //!
+//! A handle of keyed state leads to a canonical file ([`keyed`]), to a native heap file ([`heap`]), to the files of a
+//! RocksDB database, whose keys and values are those of canonical files, or to timers ([`timer`]). A handle of operator
+//! state leads to [`operator`] files, one of channel state to [`channel`] files. Files of keyed and operator state begin
+//! with a [`header`] that names the states and describes their [`serializer`]s, by which [`Value`]s are decoded.
+//! [`key_group`] says where Flink puts a key.
+//!
 //! Nothing here performs I/O: a decoder takes the bytes of a file, or of the part of it that a handle names, and every
 //! error says at which offset and in which field. Class names are only data: they are compared with a table of known
 //! names and never acted on.
 //!
 //! Numbers are big-endian, as `java.io.DataOutput` writes them, unless a decoder says otherwise.
 
+pub mod channel;
+mod entry;
+pub mod header;
+pub mod heap;
+mod java_object;
+pub mod key_group;
+pub mod keyed;
 pub mod metadata;
-#[allow(dead_code, reason = "the decoders of serializers and values use the rest")]
+pub mod operator;
 mod primitive;
+pub mod serializer;
+mod snappy;
+pub mod timer;
+pub mod value;
 
+pub use entry::{Content, KeyedEntry};
+pub use java_object::{CheckpointProperties, LogicalKind, LogicalType, RowField, SnapshotType};
 pub use primitive::JavaString;
+pub use value::Value;

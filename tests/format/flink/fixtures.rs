@@ -37,6 +37,18 @@ impl Fixture {
     pub(crate) fn expected_json(&self) -> Json {
         json(&self.directory.join(&self.expected))
     }
+
+    /// What the job says was in its state when the snapshot was taken, records in flight included, where that is not
+    /// what it became in the end.
+    pub(crate) fn at_snapshot_json(&self) -> Option<Json> {
+        let path = self.directory.join("at-snapshot.json");
+        path.exists().then(|| json(&path))
+    }
+
+    /// What the job says was in its state when the snapshot was taken.
+    pub(crate) fn state_json(&self) -> Json {
+        self.at_snapshot_json().unwrap_or_else(|| self.expected_json())
+    }
 }
 
 pub(crate) fn read(path: &Path) -> Vec<u8> {

@@ -28,9 +28,10 @@ pub use version::Version;
 
 use std::collections::HashSet;
 
+use super::java_object::{self, CheckpointProperties};
 use super::primitive::Primitives;
 use crate::codec::Reader;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 const FORMAT: &str = "Flink metadata";
 
@@ -71,6 +72,12 @@ impl Metadata {
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut input = Reader::new(bytes);
         decode(&mut input).map_err(|error| error.in_format(FORMAT))
+    }
+
+    /// What the snapshot was taken for, as far as the file says: `None` before version 4.
+    pub fn checkpoint_properties(&self) -> Result<Option<CheckpointProperties>> {
+        let read = |bytes: &Vec<u8>| CheckpointProperties::read(&mut Reader::new(bytes));
+        self.properties.as_ref().map(read).transpose().map_err(|error| error.in_format(FORMAT))
     }
 }
 
@@ -114,11 +121,15 @@ fn master_state(input: &mut Reader<'_>) -> Result<MasterState> {
 
 fn properties(input: &mut Reader<'_>) -> Result<Vec<u8>> {
     let start = input.clone();
-    let bytes = input.raw(input.remaining(), "checkpoint properties")?;
-    if bytes.starts_with(&[0xAC, 0xED, 0x00, 0x05]) {
-        return Ok(bytes.to_vec());
+    match java_object::skip(input) {
+        Ok(()) => Ok(input.since(start.position()).to_vec()),
+        // What cannot be parsed reaches to the end of the file.
+        Err(error) if error.kind() == ErrorKind::Incompatible => {
+            *input = start;
+            input.raw(input.remaining(), "checkpoint properties").map(<[u8]>::to_vec)
+        }
+        Err(error) => Err(error),
     }
-    Err(start.corrupt("checkpoint properties", "no Java object stream follows the operators"))
 }
 
 #[cfg(test)]

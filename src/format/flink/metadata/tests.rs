@@ -141,7 +141,7 @@ fn unknown_versions_are_incompatible_and_other_files_are_not_metadata() {
         assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
     }
     assert!(Metadata::decode(b"PK\x03\x04....").unwrap_err().to_string().contains("no Flink metadata"));
-    assert!(Draft::header(4).i32(0).refused().contains("Java object stream"));
+    assert!(Draft::header(4).i32(0).refused().contains("Java object stream"), "properties are missing");
 }
 
 #[test]

@@ -1,0 +1,69 @@
+use super::state::{StateInfo, StateType, read_states, state_count};
+use super::{Unreadable, readable};
+use crate::codec::Reader;
+use crate::error::{Error, Result};
+use crate::format::flink::primitive::Primitives;
+use crate::format::flink::serializer::Snapshot;
+
+/// The only version since Flink 1.8.
+const VERSION: i32 = 6;
+
+/// Header of a file of keyed state (`KeyedBackendSerializationProxy`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyedHeader {
+    /// Whether key groups are Snappy framed streams.
+    pub compressed: bool,
+    /// Serializer of the keys; absent where its class is not known.
+    pub key: Option<Snapshot>,
+    /// Number of states that the file has.
+    pub state_count: usize,
+    /// The states; the position is the id that the body uses. Fewer than [`state_count`](Self::state_count) where the
+    /// header is unreadable.
+    pub states: Vec<StateInfo>,
+    /// Why states are missing.
+    pub unreadable: Option<Unreadable>,
+}
+
+impl KeyedHeader {
+    /// Reads a header; the reader is then behind it, unless it is unreadable.
+    ///
+    /// A version of Flink before 1.8 is [`Incompatible`](crate::ErrorKind::Incompatible).
+    pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let start = input.clone();
+        let version = input.i32("keyed backend version")?;
+        if version != VERSION {
+            return Err(unknown_version(&start, version));
+        }
+        let compressed = input.bool("key-group compression")?;
+        let mut header = KeyedHeader { compressed, key: None, state_count: 0, states: Vec::new(), unreadable: None };
+        match readable(Snapshot::read_proxied(input))? {
+            Ok(key) => header.key = Some(key),
+            Err(missing) => {
+                header.unreadable = Some(missing);
+                return Ok(header);
+            }
+        }
+        header.state_count = state_count(input, "number of states")?;
+        let keyed = |state_type| !matches!(state_type, StateType::Operator | StateType::Broadcast);
+        header.unreadable = read_states(input, header.state_count, keyed, &mut header.states)?;
+        Ok(header)
+    }
+
+    /// The state of an id that the body uses; `None` where the header could not be read so far.
+    pub fn state(&self, id: u16) -> Option<&StateInfo> {
+        self.states.get(usize::from(id))
+    }
+
+    /// Whether a body can use the id: there is no such state otherwise.
+    pub(crate) fn has_id(&self, id: u16) -> bool {
+        usize::from(id) < self.state_count || (self.unreadable.is_some() && self.key.is_none())
+    }
+}
+
+fn unknown_version(place: &Reader<'_>, version: i32) -> Error {
+    let message = format!("keyed state of version {version}; version {VERSION}, of Flink 1.8 and later, can be read");
+    match version {
+        1..=5 => Error::incompatible(message).at_offset(place.offset()).in_field("keyed backend version"),
+        _ => place.corrupt("keyed backend version", message),
+    }
+}

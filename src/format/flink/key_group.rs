@@ -1,0 +1,238 @@
+//! Which key group a key belongs to, as Flink computes it: from Java's `hashCode`.
+//!
+//! Sources: `KeyGroupRangeAssignment`, `MathUtils.murmurHash`, `MurmurHashUtils`, and the JDK's documentation of
+//! `hashCode`.
+
+use super::serializer::{Simple, Snapshot, TypeSerializer};
+use super::value::Value;
+use crate::codec::Reader;
+use crate::error::Result;
+use crate::key_group::{KeyGroup, MaxParallelism};
+
+/// The key group of a Java hash code.
+pub fn of_hash(java_hash: i32, max: MaxParallelism) -> KeyGroup {
+    let group = murmur(java_hash).checked_rem(max.get()).unwrap_or(0);
+    KeyGroup(u16::try_from(group).unwrap_or(u16::MAX))
+}
+
+/// The key group of a key, `None` where its hash code cannot be computed: see [`java_hash`].
+pub fn of_key(serializer: &Snapshot, key: &Value, encoded: &[u8], max: MaxParallelism) -> Option<KeyGroup> {
+    java_hash(serializer, key, encoded).map(|hash| of_hash(hash, max))
+}
+
+/// Java's hash code of a value, `None` where it depends on a program's own code or on the identity of an object: POJOs,
+/// enums, arrays, and everything opaque. `encoded` is the value as its serializer wrote it, which is what SQL rows are
+/// hashed by.
+pub fn java_hash(serializer: &Snapshot, value: &Value, encoded: &[u8]) -> Option<i32> {
+    match &serializer.serializer {
+        TypeSerializer::RowData { .. } | TypeSerializer::BinaryRowData { .. } => binary_row(encoded.get(4..)?),
+        serializer => of_value(serializer, value),
+    }
+}
+
+/// Where a key was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Placement {
+    pub(super) group: KeyGroup,
+    pub(super) max: MaxParallelism,
+}
+
+impl Placement {
+    /// Reads a key and checks that it belongs to the key group, where its hash code can be computed.
+    pub(super) fn read_key(self, serializer: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+        let start = input.clone();
+        let key = serializer.read_value(input)?;
+        self.check(serializer, &key, input.since(start.position()), &start)?;
+        Ok(key)
+    }
+
+    /// Checks that a key belongs to the key group, where its hash code can be computed.
+    pub(super) fn check(self, serializer: &Snapshot, key: &Value, encoded: &[u8], place: &Reader<'_>) -> Result<()> {
+        match of_key(serializer, key, encoded, self.max) {
+            Some(group) if group != self.group => {
+                let message = format!("belongs to key group {group} and is stored in key group {}", self.group);
+                Err(place.corrupt("key", message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `MathUtils.murmurHash`: never negative.
+fn murmur(code: i32) -> u32 {
+    let word = code.cast_unsigned();
+    let hash = finish(mix(0, word) ^ 4).cast_signed();
+    match hash {
+        i32::MIN => 0,
+        hash => hash.unsigned_abs(),
+    }
+}
+
+/// Adds one word to a MurmurHash3 (x86, 32 bits).
+fn mix(hash: u32, word: u32) -> u32 {
+    let word = word.wrapping_mul(0xCC9E_2D51).rotate_left(15).wrapping_mul(0x1B87_3593);
+    (hash ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xE654_6B64)
+}
+
+/// Mixes the bits of a MurmurHash3 for the last time.
+fn finish(hash: u32) -> u32 {
+    let hash = (hash ^ (hash >> 16)).wrapping_mul(0x85EB_CA6B);
+    let hash = (hash ^ (hash >> 13)).wrapping_mul(0xC2B2_AE35);
+    hash ^ (hash >> 16)
+}
+
+/// `BinaryRowData.hashCode()`: MurmurHash3 with seed 42 over little-endian words.
+fn binary_row(row: &[u8]) -> Option<i32> {
+    let (words, rest) = row.as_chunks::<4>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let hash = words.iter().fold(42, |hash, word| mix(hash, u32::from_be_bytes(*word).swap_bytes()));
+    Some(finish(hash ^ u32::try_from(row.len()).ok()?).cast_signed())
+}
+
+fn of_value(serializer: &TypeSerializer, value: &Value) -> Option<i32> {
+    match (serializer, value) {
+        (TypeSerializer::Simple(simple), value) => of_simple(*simple, value),
+        (TypeSerializer::Tuple { fields, .. }, Value::Tuple(values)) => {
+            let mut hashes = fields.iter().zip(values).map(|(field, value)| or_null(&field.serializer, value));
+            let first = hashes.next()??;
+            hashes.try_fold(first, |hash, field| Some(hash.wrapping_mul(31).wrapping_add(field?)))
+        }
+        (TypeSerializer::Row { fields, .. }, Value::Row { kind, fields: values }) => {
+            let leaf = |(field, value): (&Snapshot, &Value)| match value {
+                Value::Null => Some(0),
+                value => Some(of_value(&field.serializer, value)?.wrapping_add(31)),
+            };
+            let deep = fields
+                .iter()
+                .zip(values)
+                .map(leaf)
+                .try_fold(1i32, |hash, leaf| Some(hash.wrapping_mul(31).wrapping_add(leaf?)))?;
+            Some(i32::from(kind.number()).wrapping_mul(31).wrapping_add(deep))
+        }
+        (TypeSerializer::List(element), Value::List(values)) => values.iter().try_fold(1i32, |hash, value| {
+            Some(hash.wrapping_mul(31).wrapping_add(or_null(&element.serializer, value)?))
+        }),
+        (TypeSerializer::Map(key, map_value), Value::Map(entries)) => entries.iter().try_fold(0i32, |sum, (k, v)| {
+            let hash = or_null(&key.serializer, k)? ^ or_null(&map_value.serializer, v)?;
+            Some(sum.wrapping_add(hash))
+        }),
+        (TypeSerializer::Nullable { inner, .. }, value) => or_null(&inner.serializer, value),
+        _ => None,
+    }
+}
+
+fn or_null(serializer: &TypeSerializer, value: &Value) -> Option<i32> {
+    if *value == Value::Null { Some(0) } else { of_value(serializer, value) }
+}
+
+fn of_simple(simple: Simple, value: &Value) -> Option<i32> {
+    // Flink's mutable values have hash codes of their own.
+    let mutable = matches!(
+        simple,
+        Simple::BooleanValue
+            | Simple::ByteValue
+            | Simple::CharValue
+            | Simple::ShortValue
+            | Simple::IntValue
+            | Simple::LongValue
+            | Simple::FloatValue
+            | Simple::DoubleValue
+    );
+    if mutable || simple == Simple::StringData {
+        return None;
+    }
+    Some(match value {
+        Value::Bool(value) => {
+            if *value {
+                1231
+            } else {
+                1237
+            }
+        }
+        Value::Byte(value) => i32::from(*value),
+        Value::Short(value) => i32::from(*value),
+        Value::Int(value) => *value,
+        Value::Long(value) | Value::Date(value) | Value::Timestamp { millis: value, .. } => fold(*value),
+        Value::Char(value) => i32::from(*value),
+        Value::Float(value) if value.is_nan() => 0x7FC0_0000,
+        Value::Float(value) => value.to_bits().cast_signed(),
+        Value::Double(value) if value.is_nan() => 0x7FF8_0000,
+        Value::Double(value) => fold(value.to_bits().cast_signed()),
+        Value::String(text) => text.java_hash(),
+        Value::BigInteger(number) => number.java_hash(),
+        Value::BigDecimal(number) => number.java_hash(),
+        Value::Instant { seconds, nanos } => fold(*seconds).wrapping_add(nanos.wrapping_mul(51)),
+        Value::LocalDate(date) => date.java_hash(),
+        Value::LocalTime(time) => fold(time.nano_of_day()),
+        Value::LocalDateTime(date, time) => date.java_hash() ^ fold(time.nano_of_day()),
+        _ => return None,
+    })
+}
+
+/// The lower half of a number and its upper half, exclusively or-ed.
+fn fold(number: i64) -> i32 {
+    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+    i32::from_be_bytes([a, b, c, d]) ^ i32::from_be_bytes([e, f, g, h])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::flink::JavaString;
+    use crate::format::flink::value::{LocalDate, RowKind};
+
+    fn of(serializer: TypeSerializer) -> Snapshot {
+        Snapshot { class: String::new(), version: 3, serializer, bytes: Vec::new() }
+    }
+
+    fn simple(simple: Simple) -> Snapshot {
+        of(TypeSerializer::Simple(simple))
+    }
+
+    fn text(text: &str) -> Value {
+        Value::String(JavaString::Text(text.to_owned()))
+    }
+
+    #[test]
+    fn groups_are_those_of_flink() {
+        let max = MaxParallelism::new(128).unwrap();
+        let groups: Vec<u16> = ["k0", "k1", "k2", "k3", "k4"]
+            .iter()
+            .map(|key| of_key(&simple(Simple::String), &text(key), &[], max).unwrap().0)
+            .collect();
+        assert_eq!(groups, [97, 19, 82, 10, 18]);
+    }
+
+    #[test]
+    fn hash_codes_are_those_of_java() {
+        let row =
+            of(TypeSerializer::Row { with_kind: true, fields: vec![simple(Simple::String), simple(Simple::Int)] });
+        let value = Value::Row { kind: RowKind::Insert, fields: vec![text("a"), Value::Int(5)] };
+        assert_eq!(java_hash(&row, &value, &[]), Some(4965));
+        let hash = |simple_kind, value| java_hash(&simple(simple_kind), &value, &[]);
+        assert_eq!(hash(Simple::Long, Value::Long(-1)), Some(0));
+        assert_eq!(hash(Simple::Long, Value::Long(1 << 32)), Some(1));
+        assert_eq!(hash(Simple::Double, Value::Double(1.0)), Some(1_072_693_248));
+        assert_eq!(hash(Simple::Boolean, Value::Bool(false)), Some(1237));
+        let date = LocalDate { year: 2024, month: 2, day: 3 };
+        assert_eq!(hash(Simple::LocalDate, Value::LocalDate(date)), Some((2024 << 11) + 128 + 3));
+        assert_eq!(hash(Simple::IntValue, Value::Int(1)), None);
+        assert_eq!(
+            java_hash(&of(TypeSerializer::Enum { class: String::new(), constants: Vec::new() }), &Value::Null, &[]),
+            None
+        );
+    }
+
+    #[test]
+    fn sql_rows_are_hashed_by_their_bytes() {
+        let hex = "00000030 00 00000000000000 05 00000000000000 61626300000000 83 0D000000 20000000 \
+            6C6F6E67657220737472696E67 000000";
+        let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let bytes: Vec<u8> =
+            digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect();
+        let row = of(TypeSerializer::BinaryRowData { arity: 3 });
+        assert_eq!(java_hash(&row, &Value::Null, &bytes), Some(-812_889_337));
+    }
+}

@@ -1,0 +1,98 @@
+//! Operator state: lists whose elements are found by position, and broadcast maps.
+//!
+//! A file is an [`OperatorHeader`] and elements one behind the other; only the handle says where they begin. In a
+//! compressed file every position is that of a chunk of the Snappy framed stream.
+//!
+//! Sources: `DefaultOperatorStateBackendSnapshotStrategy`, `OperatorStateRestoreOperation`, `PartitionableListState`,
+//! `HeapBroadcastState`, `CompressibleFSDataOutputStream`.
+
+use super::header::OperatorHeader;
+use super::metadata::{Distribution, PartitionOffsets};
+use super::primitive::Primitives;
+use super::serializer::Snapshot;
+use super::snappy;
+use super::value::Value;
+use crate::codec::Reader;
+use crate::error::{Error, Result};
+
+/// An element of operator state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperatorElement<'a> {
+    /// Name of the state.
+    pub state: &'a str,
+    /// How the state is distributed on restore.
+    pub distribution: Distribution,
+    /// The element; of broadcast state the whole map.
+    pub value: Value,
+}
+
+/// The elements of a file, state by state in the order of the handle. `file` is the whole stream.
+///
+/// Every element must end where the next one begins. An element that only its own program can interpret, or of a state
+/// that the header could not tell, is [`Value::Opaque`].
+pub fn elements<'a>(
+    header: &'a OperatorHeader,
+    states: &'a [PartitionOffsets],
+    file: &'a [u8],
+) -> impl Iterator<Item = Result<OperatorElement<'a>>> {
+    let size = u64::try_from(file.len()).unwrap_or(u64::MAX);
+    let mut ends: Vec<u64> = states.iter().flat_map(|state| state.offsets.iter().copied()).collect();
+    ends.sort_unstable();
+    let mut taken = vec![false; ends.len()];
+    states.iter().flat_map(|state| state.offsets.iter().map(move |offset| (state, *offset))).map(
+        move |(state, offset)| {
+            // Elements without bytes share a position: each takes the next free place among equals.
+            let mut rank = ends.partition_point(|end| *end < offset);
+            while taken.get(rank).copied().unwrap_or(false) {
+                rank = rank.saturating_add(1);
+            }
+            if let Some(slot) = taken.get_mut(rank) {
+                *slot = true;
+            }
+            let end = ends.get(rank.saturating_add(1)).copied().unwrap_or(size);
+            element(header, state, file, offset, end).map_err(|error| error.in_state(&state.name))
+        },
+    )
+}
+
+fn element<'a>(
+    header: &OperatorHeader,
+    state: &'a PartitionOffsets,
+    file: &[u8],
+    offset: u64,
+    end: u64,
+) -> Result<OperatorElement<'a>> {
+    let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
+    let stored = range.and_then(|(start, end)| file.get(start..end)).ok_or_else(|| {
+        Error::corrupt(format!("is outside of the file, which has {} bytes", file.len()))
+            .at_offset(offset)
+            .in_field("partition offset")
+    })?;
+    let expanded = snappy::expand(header.compressed, true, stored, offset)?;
+    let mut input = Reader::with_base(&expanded, if header.compressed { 0 } else { offset });
+    let value = match header.state(&state.name) {
+        Some(info) => match (info.key(), info.value()) {
+            (Some(key), Some(value)) if state.distribution == Distribution::Broadcast => map(key, value, &mut input)?,
+            (_, Some(value)) if state.distribution != Distribution::Broadcast => value.read_whole(&mut input)?,
+            _ => unknown(&mut input)?,
+        },
+        None if header.unreadable.is_some() => unknown(&mut input)?,
+        None => return Err(input.corrupt("state name", "the handle names a state that the header does not have")),
+    };
+    Ok(OperatorElement { state: &state.name, distribution: state.distribution, value })
+}
+
+fn unknown(input: &mut Reader<'_>) -> Result<Value> {
+    Ok(Value::Opaque { class: "unknown".into(), bytes: input.raw(input.remaining(), "element")?.to_vec() })
+}
+
+/// A broadcast map: a count, then keys and values without flags.
+fn map(key: &Snapshot, value: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+    let mut entries = Vec::new();
+    for _ in 0..input.items(1, "number of map entries")? {
+        let key = key.read_value(input)?;
+        entries.push((key, value.read_value(input)?));
+    }
+    input.clone().finish("broadcast map")?;
+    Ok(Value::Map(entries))
+}

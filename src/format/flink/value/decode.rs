@@ -1,0 +1,437 @@
+//! Decoding values by their serializers.
+
+use std::sync::Arc;
+
+use super::{BigDecimal, BigInteger, LocalDate, LocalTime, RowKind, Value, sql};
+use crate::codec::Reader;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::flink::java_object;
+use crate::format::flink::primitive::{JavaString, Primitives, utf16_units};
+use crate::format::flink::serializer::{Pojo, Simple, Snapshot, Subclass, TypeSerializer};
+
+impl Snapshot {
+    /// Reads one value.
+    ///
+    /// A value whose end only its own program can find (Kryo, a user's class, Avro, an unknown serializer) is an
+    /// [`Incompatible`](ErrorKind::Incompatible) error; [`read_whole`](Self::read_whole) carries it as opaque.
+    pub fn read_value(&self, input: &mut Reader<'_>) -> Result<Value> {
+        Decoder::new(input).value(&self.serializer, input)
+    }
+
+    /// Reads a value that takes all that is left. Where its end cannot be found it is [`Value::Opaque`], inside
+    /// [`Value::Timed`] if the state has time to live.
+    pub fn read_whole(&self, input: &mut Reader<'_>) -> Result<Value> {
+        if let TypeSerializer::Ttl(inner) = &self.serializer {
+            let last_access = input.i64("time of last access")?;
+            return Ok(Value::Timed { last_access, value: Box::new(inner.read_whole(input)?) });
+        }
+        let start = input.clone();
+        match self.read_value(input) {
+            Ok(value) if input.is_empty() => Ok(value),
+            Ok(_) => Err(input.corrupt("value", format!("{} bytes follow a complete value", input.remaining()))),
+            Err(error) if error.kind() == ErrorKind::Incompatible => {
+                *input = start;
+                self.opaque(input)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All that is left, as an opaque value.
+    pub(in crate::format::flink) fn opaque(&self, input: &mut Reader<'_>) -> Result<Value> {
+        Ok(Value::Opaque { class: self.opaque_class(), bytes: input.raw(input.remaining(), "value")?.to_vec() })
+    }
+
+    /// Name of the class whose values cannot be interpreted.
+    fn opaque_class(&self) -> Arc<str> {
+        match &self.serializer {
+            TypeSerializer::Kryo(kryo) => kryo.class.as_str().into(),
+            TypeSerializer::UserValue { class } | TypeSerializer::Avro { class: Some(class), .. } => {
+                class.as_str().into()
+            }
+            TypeSerializer::Pojo(pojo) => pojo.class.clone(),
+            _ => self.class.as_str().into(),
+        }
+    }
+}
+
+/// Bounds what one value may cost: parts that take no bytes of their own (null fields are bits) are counted.
+pub(super) struct Decoder {
+    parts_left: usize,
+}
+
+impl Decoder {
+    fn new(input: &Reader<'_>) -> Self {
+        Decoder { parts_left: input.remaining().saturating_mul(8).saturating_add(1024) }
+    }
+
+    /// Counts one part of a value.
+    pub(super) fn part(&mut self, place: &Reader<'_>) -> Result<()> {
+        match self.parts_left.checked_sub(1) {
+            Some(left) => {
+                self.parts_left = left;
+                Ok(())
+            }
+            None => Err(place.corrupt("value", "has more parts than its bytes can justify")),
+        }
+    }
+
+    pub(super) fn value(&mut self, serializer: &TypeSerializer, input: &mut Reader<'_>) -> Result<Value> {
+        self.part(input)?;
+        Ok(match serializer {
+            TypeSerializer::Simple(simple) => self.simple(*simple, input)?,
+            TypeSerializer::GenericArray { component, .. } => Value::List(self.present_flagged(component, input)?),
+            TypeSerializer::Enum { constants, .. } => enum_constant(constants, input)?,
+            TypeSerializer::List(element) => Value::List(self.list(element, input)?),
+            TypeSerializer::Set(element) => Value::Set(self.set(element, input)?),
+            TypeSerializer::Map(key, value) | TypeSerializer::SortedMap(key, value) => self.map(key, value, input)?,
+            TypeSerializer::LinkedList { null_mask, element } => self.linked_list(*null_mask, element, input)?,
+            TypeSerializer::Tuple { fields, .. } => {
+                Value::Tuple(fields.iter().map(|field| self.value(&field.serializer, input)).collect::<Result<_>>()?)
+            }
+            TypeSerializer::Either(left, right) => {
+                if input.bool("either side")? {
+                    Value::Left(Box::new(self.value(&left.serializer, input)?))
+                } else {
+                    Value::Right(Box::new(self.value(&right.serializer, input)?))
+                }
+            }
+            TypeSerializer::Row { with_kind, fields } => self.row(*with_kind, fields, input)?,
+            TypeSerializer::Nullable { padding, inner } => self.nullable(*padding, inner, input)?,
+            TypeSerializer::Ttl(inner) => {
+                let last_access = input.i64("time of last access")?;
+                Value::Timed { last_access, value: Box::new(self.value(&inner.serializer, input)?) }
+            }
+            TypeSerializer::Timer { key, namespace } => Value::Timer {
+                timestamp: input.ordered_i64("timer timestamp")?,
+                key: Box::new(self.value(&key.serializer, input)?),
+                namespace: Box::new(self.value(&namespace.serializer, input)?),
+            },
+            TypeSerializer::Pojo(pojo) => self.pojo(pojo, input)?,
+            TypeSerializer::WindowKey(key) => {
+                Value::Tuple(vec![Value::Long(input.i64("window")?), self.value(&key.serializer, input)?])
+            }
+            TypeSerializer::External(inner) => self.value(&inner.serializer, input)?,
+            _ => return self.sql_or_opaque(serializer, input),
+        })
+    }
+
+    fn sql_or_opaque(&mut self, serializer: &TypeSerializer, input: &mut Reader<'_>) -> Result<Value> {
+        let no_end = |what: &str| {
+            Error::incompatible(format!("the end of a value of {what} can only be found by its own program"))
+                .at_offset(input.offset())
+                .in_field("value")
+        };
+        match serializer {
+            TypeSerializer::RowData { types, .. } => sql::row(self, types, &input.frame("row")?),
+            TypeSerializer::ArrayData(element) => sql::array(self, element, &input.frame("array")?).map(Value::List),
+            TypeSerializer::MapData(key, value) => sql::map(self, key, value, &input.frame("map")?),
+            TypeSerializer::BinaryRowData { .. } => Ok(opaque("BinaryRowData", input.bytes32("row")?)),
+            TypeSerializer::RawValueData(inner) => {
+                let frame = input.frame("raw value")?;
+                Ok(Value::Opaque { class: inner.opaque_class(), bytes: frame.rest().to_vec() })
+            }
+            TypeSerializer::DecimalData { precision, scale } => sql::decimal(*precision, *scale, input),
+            TypeSerializer::TimestampData { precision } => sql::timestamp(*precision, input),
+            TypeSerializer::Kryo(kryo) => Err(no_end(&format!("{} (Kryo)", kryo.class))),
+            TypeSerializer::UserValue { class } => Err(no_end(class)),
+            TypeSerializer::Avro { class, .. } => Err(no_end(class.as_deref().unwrap_or("an Avro record"))),
+            TypeSerializer::StreamElement(_) => Err(no_end("a stream element")),
+            TypeSerializer::Opaque { reason } => Err(no_end(reason)),
+            _ => Err(Error::internal("a serializer without a decoder")),
+        }
+    }
+
+    fn simple(&mut self, simple: Simple, input: &mut Reader<'_>) -> Result<Value> {
+        Ok(match simple {
+            Simple::Boolean | Simple::BooleanValue => Value::Bool(input.bool("boolean")?),
+            Simple::Byte | Simple::ByteValue => Value::Byte(input.u8("byte")?.cast_signed()),
+            Simple::Short | Simple::ShortValue => Value::Short(input.i16("short")?),
+            Simple::Int | Simple::IntValue => Value::Int(input.i32("int")?),
+            Simple::Long | Simple::LongValue => Value::Long(input.i64("long")?),
+            Simple::Char | Simple::CharValue => Value::Char(input.u16("char")?),
+            Simple::Float | Simple::FloatValue => Value::Float(f32::from_bits(input.u32("float")?)),
+            Simple::Double | Simple::DoubleValue => Value::Double(f64::from_bits(input.u64("double")?)),
+            Simple::String => string(input)?,
+            Simple::StringValue => mutable_string(input)?,
+            Simple::BigInt => big_integer(input)?.map_or(Value::Null, Value::BigInteger),
+            Simple::BigDec => big_decimal(input)?,
+            Simple::Date | Simple::SqlDate | Simple::SqlTime => match input.i64("date")? {
+                i64::MIN => Value::Null,
+                millis => Value::Date(millis),
+            },
+            Simple::SqlTimestamp => match (input.i64("timestamp")?, input.i32("nanoseconds")?) {
+                (i64::MIN, 0) => Value::Null,
+                (millis, nanos) => Value::Timestamp { millis, nanos },
+            },
+            Simple::Instant => match (input.i64("instant")?, input.i32("nanoseconds")?) {
+                (i64::MIN, i32::MIN) => Value::Null,
+                (seconds, nanos) => Value::Instant { seconds, nanos },
+            },
+            Simple::LocalDate => LocalDate::read(input)?.map_or(Value::Null, Value::LocalDate),
+            Simple::LocalTime => LocalTime::read(input)?.map_or(Value::Null, Value::LocalTime),
+            Simple::LocalDateTime => {
+                let start = input.clone();
+                match (LocalDate::read(input)?, LocalTime::read(input)?) {
+                    (Some(date), Some(time)) => Value::LocalDateTime(date, time),
+                    (None, None) => Value::Null,
+                    _ => return Err(start.corrupt("date and time", "one of the two is null")),
+                }
+            }
+            Simple::Void | Simple::VoidNamespace | Simple::DataView => {
+                input.expect(&[0], "void")?;
+                Value::Null
+            }
+            Simple::NullValue => Value::Null,
+            Simple::TimeWindow => Value::Window { start: input.i64("window start")?, end: input.i64("window end")? },
+            Simple::GlobalWindow => {
+                input.expect(&[0], "global window")?;
+                Value::GlobalWindow
+            }
+            Simple::Tuple0 => {
+                input.expect(&[0x2A], "empty tuple")?;
+                Value::Tuple(Vec::new())
+            }
+            other => return self.sequence(other, input),
+        })
+    }
+
+    /// Arrays of primitives, and values that only have a length.
+    fn sequence(&mut self, simple: Simple, input: &mut Reader<'_>) -> Result<Value> {
+        let (element, width) = match simple {
+            Simple::ByteArray => return Ok(Value::Bytes(input.bytes32("byte array")?.to_vec())),
+            Simple::StringData => {
+                let start = input.clone();
+                let text = std::str::from_utf8(input.bytes32("string")?)
+                    .map_err(|error| start.corrupt("string", "is not UTF-8").because(error))?;
+                return Ok(Value::String(JavaString::Text(text.to_owned())));
+            }
+            Simple::Bitmap => return Ok(opaque("org.apache.flink.types.bitmap.Bitmap", input.bytes32("bitmap")?)),
+            Simple::Variant => return variant(input),
+            Simple::JavaObject => {
+                let start = input.position();
+                java_object::skip(input)?;
+                return Ok(opaque("java.io.Serializable", input.since(start)));
+            }
+            Simple::BooleanArray => (Simple::Boolean, 1),
+            Simple::CharArray => (Simple::Char, 2),
+            Simple::ShortArray => (Simple::Short, 2),
+            Simple::IntArray => (Simple::Int, 4),
+            Simple::LongArray => (Simple::Long, 8),
+            Simple::FloatArray => (Simple::Float, 4),
+            Simple::DoubleArray => (Simple::Double, 8),
+            Simple::StringArray => (Simple::String, 1),
+            other => return Err(Error::internal(format!("{} has no decoder", other.class()))),
+        };
+        let count = input.items(width, "array length")?;
+        let mut elements = Vec::new();
+        for _ in 0..count {
+            elements.push(self.simple(element, input)?);
+        }
+        Ok(Value::List(elements))
+    }
+
+    fn list(&mut self, element: &Snapshot, input: &mut Reader<'_>) -> Result<Vec<Value>> {
+        let count = input.items(1, "number of elements")?;
+        let mut elements = Vec::new();
+        for _ in 0..count {
+            elements.push(self.value(&element.serializer, input)?);
+        }
+        Ok(elements)
+    }
+
+    /// Elements behind a flag that is 1 where there is one.
+    fn present_flagged(&mut self, element: &Snapshot, input: &mut Reader<'_>) -> Result<Vec<Value>> {
+        let count = input.items(1, "number of elements")?;
+        let mut elements = Vec::new();
+        for _ in 0..count {
+            let present = input.bool("element flag")?;
+            elements.push(if present { self.value(&element.serializer, input)? } else { Value::Null });
+        }
+        Ok(elements)
+    }
+
+    fn set(&mut self, element: &Snapshot, input: &mut Reader<'_>) -> Result<Vec<Value>> {
+        let count = input.items(1, "number of elements")?;
+        let mut elements = Vec::new();
+        for _ in 0..count {
+            elements.push(self.unless_null(element, input)?);
+        }
+        Ok(elements)
+    }
+
+    /// A value behind a flag that is 1 where there is none.
+    fn unless_null(&mut self, value: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+        if input.bool("null flag")? { Ok(Value::Null) } else { self.value(&value.serializer, input) }
+    }
+
+    fn map(&mut self, key: &Snapshot, value: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+        let count = input.items(1, "number of map entries")?;
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            let key = self.value(&key.serializer, input)?;
+            entries.push((key, self.unless_null(value, input)?));
+        }
+        Ok(Value::Map(entries))
+    }
+
+    fn linked_list(&mut self, null_mask: bool, element: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+        let start = input.clone();
+        let count = input.non_negative("number of elements")?;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let most = input.remaining().saturating_mul(if null_mask { 8 } else { 1 });
+        if count > most {
+            return Err(start.corrupt("number of elements", format!("is {count}, at most {most} can follow")));
+        }
+        let nulls = if null_mask { Some(Mask::read(count, input)?) } else { None };
+        let mut elements = Vec::new();
+        for index in 0..count {
+            self.part(input)?;
+            let null = nulls.as_ref().is_some_and(|mask| mask.get(index));
+            elements.push(if null { Value::Null } else { self.value(&element.serializer, input)? });
+        }
+        Ok(Value::List(elements))
+    }
+
+    fn row(&mut self, with_kind: bool, fields: &[Snapshot], input: &mut Reader<'_>) -> Result<Value> {
+        let kind_bits = if with_kind { 2 } else { 0 };
+        let mask = Mask::read(fields.len().saturating_add(kind_bits), input)?;
+        let number = if with_kind { u8::from(mask.get(0)) | (u8::from(mask.get(1)) << 1) } else { 0 };
+        let kind = RowKind::from_number(number).unwrap_or(RowKind::Insert);
+        let mut values = Vec::new();
+        for (index, field) in fields.iter().enumerate() {
+            self.part(input)?;
+            let null = mask.get(index.saturating_add(kind_bits));
+            values.push(if null { Value::Null } else { self.value(&field.serializer, input)? });
+        }
+        Ok(Value::Row { kind, fields: values })
+    }
+
+    fn nullable(&mut self, padding: usize, inner: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+        if !input.bool("null flag")? {
+            return self.value(&inner.serializer, input);
+        }
+        let start = input.clone();
+        if input.raw(padding, "null padding")?.iter().any(|byte| *byte != 0) {
+            return Err(start.corrupt("null padding", "is not all zero"));
+        }
+        Ok(Value::Null)
+    }
+
+    fn pojo(&mut self, pojo: &Pojo, input: &mut Reader<'_>) -> Result<Value> {
+        let start = input.clone();
+        match input.u8("POJO flags")? {
+            1 => Ok(Value::Null),
+            2 => self.pojo_fields(pojo, input),
+            4 => {
+                let class = input.utf("subclass")?;
+                let found = pojo.unregistered.iter().chain(&pojo.registered).find(|subclass| subclass.class == class);
+                self.subclass(found, &class, input)
+            }
+            8 => {
+                let tag = input.u8("subclass tag")?;
+                let found = pojo.registered.get(usize::from(tag));
+                self.subclass(found, &format!("with tag {tag}"), input)
+            }
+            flags => Err(start.corrupt("POJO flags", format!("are {flags:#04x}, expected 1, 2, 4 or 8"))),
+        }
+    }
+
+    fn pojo_fields(&mut self, pojo: &Pojo, input: &mut Reader<'_>) -> Result<Value> {
+        let mut fields = Vec::with_capacity(pojo.fields.len().min(input.remaining()));
+        for field in &pojo.fields {
+            let value = match (input.bool("null flag")?, &field.serializer) {
+                (true, _) => Value::Null,
+                (false, Some(serializer)) => self.value(&serializer.serializer, input)?,
+                (false, None) => {
+                    let message = format!("field {} of {} has lost its serializer", field.name, pojo.class);
+                    return Err(Error::incompatible(message).at_offset(input.offset()).in_field("POJO field"));
+                }
+            };
+            fields.push((field.name.clone(), value));
+        }
+        Ok(Value::Pojo { class: pojo.class.clone(), fields })
+    }
+
+    fn subclass(&mut self, found: Option<&Subclass>, class: &str, input: &mut Reader<'_>) -> Result<Value> {
+        match found.and_then(|subclass| subclass.serializer.as_ref()) {
+            Some(serializer) => self.value(&serializer.serializer, input),
+            None => Err(Error::incompatible(format!("subclass {class} has no serializer in the snapshot"))
+                .at_offset(input.offset())
+                .in_field("subclass")),
+        }
+    }
+}
+
+/// Bits, most significant first (`MaskUtils`).
+struct Mask<'a>(&'a [u8]);
+
+impl<'a> Mask<'a> {
+    fn read(bits: usize, input: &mut Reader<'a>) -> Result<Self> {
+        let start = input.clone();
+        let bytes = input.raw(bits.div_ceil(8), "null mask")?;
+        let used = bits % 8;
+        let padding = if used == 0 { 0 } else { 0xFF_u8 >> used };
+        match bytes.last() {
+            Some(last) if last & padding != 0 => Err(start.corrupt("null mask", "has bits behind its end")),
+            _ => Ok(Mask(bytes)),
+        }
+    }
+
+    fn get(&self, bit: usize) -> bool {
+        self.0.get(bit / 8).is_some_and(|byte| byte & (0x80 >> (bit % 8)) != 0)
+    }
+}
+
+fn opaque(class: &str, bytes: &[u8]) -> Value {
+    Value::Opaque { class: class.into(), bytes: bytes.to_vec() }
+}
+
+fn enum_constant(constants: &[Arc<str>], input: &mut Reader<'_>) -> Result<Value> {
+    let start = input.clone();
+    let index = input.i32("enum constant")?;
+    let found = usize::try_from(index).ok().and_then(|index| constants.get(index));
+    found.map(|name| Value::Enum(name.clone())).ok_or_else(|| {
+        start.corrupt("enum constant", format!("is number {index}, the enum has {} constants", constants.len()))
+    })
+}
+
+fn string(input: &mut Reader<'_>) -> Result<Value> {
+    Ok(input.strval("string")?.map_or(Value::Null, Value::String))
+}
+
+/// `types.StringValue`: as a string, but the count is not one higher and there is no null.
+fn mutable_string(input: &mut Reader<'_>) -> Result<Value> {
+    let units = input.length("string")?;
+    utf16_units(input, units, "string").map(Value::String)
+}
+
+fn big_integer(input: &mut Reader<'_>) -> Result<Option<BigInteger>> {
+    let start = input.clone();
+    let length = match input.i32("big integer")? {
+        0 => return Ok(None),
+        1 => return Ok(Some(BigInteger::from(0))),
+        2 => return Ok(Some(BigInteger::from(1))),
+        3 => return Ok(Some(BigInteger::from(10))),
+        n => usize::try_from(n).ok().and_then(|n| n.checked_sub(4)).filter(|n| (1..=input.remaining()).contains(n)),
+    };
+    let length = length.ok_or_else(|| start.corrupt("big integer", "has a length that cannot be"))?;
+    Ok(Some(BigInteger::from_bytes(input.raw(length, "big integer")?)))
+}
+
+fn big_decimal(input: &mut Reader<'_>) -> Result<Value> {
+    match big_integer(input)? {
+        None => Ok(Value::Null),
+        Some(unscaled) => Ok(Value::BigDecimal(BigDecimal { unscaled, scale: input.i32("scale")? })),
+    }
+}
+
+fn variant(input: &mut Reader<'_>) -> Result<Value> {
+    let start = input.position();
+    let place = input.clone();
+    let lengths = [input.non_negative("variant length")?, input.non_negative("variant metadata length")?];
+    let total = lengths.iter().try_fold(0usize, |sum, length| sum.checked_add(usize::try_from(*length).ok()?));
+    let total = total.ok_or_else(|| place.corrupt("variant length", "is too large"))?;
+    input.raw(total, "variant")?;
+    Ok(opaque("org.apache.flink.types.variant.Variant", input.since(start)))
+}

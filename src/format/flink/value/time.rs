@@ -1,0 +1,77 @@
+use crate::codec::Reader;
+use crate::error::Result;
+use crate::format::flink::primitive::Primitives;
+
+/// `java.time.LocalDate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LocalDate {
+    /// Year.
+    pub year: i32,
+    /// Month, from 1.
+    pub month: u8,
+    /// Day of the month, from 1.
+    pub day: u8,
+}
+
+/// `java.time.LocalTime`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LocalTime {
+    /// Hour.
+    pub hour: u8,
+    /// Minute.
+    pub minute: u8,
+    /// Second.
+    pub second: u8,
+    /// Nanoseconds of the second.
+    pub nanos: u32,
+}
+
+/// Stands for null where a month, an hour or a minute would be.
+const NULL_PART: u8 = 0x80;
+
+impl LocalDate {
+    /// Reads a date or null.
+    pub(super) fn read(input: &mut Reader<'_>) -> Result<Option<Self>> {
+        let start = input.clone();
+        let (year, month, day) = (input.i32("year")?, input.u8("month")?, input.u8("day")?);
+        if (year, month, day) == (i32::MIN, NULL_PART, 0) {
+            return Ok(None);
+        }
+        if (1..=12).contains(&month) && (1..=31).contains(&day) {
+            return Ok(Some(LocalDate { year, month, day }));
+        }
+        Err(start.corrupt("date", format!("year {year}, month {month}, day {day} is no date")))
+    }
+
+    /// `LocalDate.hashCode()`.
+    pub fn java_hash(self) -> i32 {
+        let mixed = (self.year << 11).wrapping_add(i32::from(self.month) << 6).wrapping_add(i32::from(self.day));
+        (self.year & !0x7FF) ^ mixed
+    }
+}
+
+impl LocalTime {
+    /// Reads a time of day or null.
+    pub(super) fn read(input: &mut Reader<'_>) -> Result<Option<Self>> {
+        let start = input.clone();
+        let (hour, minute, second) = (input.u8("hour")?, input.u8("minute")?, input.u8("second")?);
+        let nanos = input.i32("nanoseconds")?;
+        if (hour, minute, second, nanos) == (NULL_PART, NULL_PART, 0, i32::MIN) {
+            return Ok(None);
+        }
+        match u32::try_from(nanos) {
+            Ok(nanos) if hour < 24 && minute < 60 && second < 60 && nanos < 1_000_000_000 => {
+                Ok(Some(LocalTime { hour, minute, second, nanos }))
+            }
+            _ => {
+                Err(start.corrupt("time of day", format!("{hour}:{minute}:{second} and {nanos} ns is no time of day")))
+            }
+        }
+    }
+
+    /// Nanoseconds since midnight.
+    pub fn nano_of_day(self) -> i64 {
+        let seconds = (i64::from(self.hour) * 60 + i64::from(self.minute)) * 60 + i64::from(self.second);
+        seconds * 1_000_000_000 + i64::from(self.nanos)
+    }
+}

@@ -1,0 +1,145 @@
+use std::collections::BTreeMap;
+
+use millpond::format::flink::metadata::Metadata;
+use serde_json::Value as Json;
+
+use super::dump::{self, Dump, Files};
+use super::fixtures::{self, Fixture, sha256};
+
+/// How far a fixture was compared.
+#[derive(Debug, Default)]
+struct Outcome {
+    states: usize,
+    entries: usize,
+    operator_states: usize,
+    /// Entries whose value is opaque, so that only their keys were compared.
+    opaque: usize,
+    not_covered: Vec<String>,
+}
+
+fn compare(fixture: &Fixture) -> Outcome {
+    let name = &fixture.name;
+    let metadata = Metadata::decode(&fixture.metadata_bytes()).unwrap();
+    let dumps = dump::dump(&metadata, &Files::of(fixture)).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    let expected = fixture.state_json();
+    let mut outcome = Outcome::default();
+    for operator in expected["operators"].as_array().unwrap() {
+        let id = operator["operator_id"].as_str().unwrap();
+        let found = dumps.get(id).unwrap_or_else(|| panic!("{name}: operator {id} is missing"));
+        keyed_states(&format!("{name} {}", operator["uid"]), operator, found, &mut outcome);
+        operator_states(&format!("{name} {}", operator["uid"]), operator, found, &mut outcome);
+    }
+    outcome
+}
+
+fn array(json: &Json) -> &[Json] {
+    json.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn keyed_states(place: &str, operator: &Json, found: &Dump, outcome: &mut Outcome) {
+    let mut left: BTreeMap<_, _> = found.keyed.iter().collect();
+    for state in array(&operator["keyed_states"]) {
+        let (name, kind) = (state["name"].as_str().unwrap(), state["kind"].as_str().unwrap());
+        let key = left.keys().find(|(found, found_kind)| found == name && *found_kind == kind).copied();
+        let lines = key.and_then(|key| left.remove(key)).map(Vec::as_slice).unwrap_or_default();
+        let raw_timers = kind.ends_with("timers") && !lines.is_empty();
+        if !found.not_covered.is_empty() && !raw_timers {
+            continue;
+        }
+        assert!(key.is_some() || state["count"] == 0, "{place}: {kind} state {name} is missing");
+        state_entries(&format!("{place} {kind} {name}"), state, lines, outcome);
+    }
+    for (key, lines) in left {
+        assert!(lines.is_empty(), "{place}: {key:?} is not expected");
+    }
+    outcome.not_covered.extend(found.not_covered.iter().cloned());
+}
+
+fn state_entries(place: &str, state: &Json, lines: &[String], outcome: &mut Outcome) {
+    let mut lines = lines.to_vec();
+    lines.sort_unstable();
+    assert_eq!(state["count"], lines.len(), "{place}");
+    outcome.states += 1;
+    let opaque = lines.iter().any(|line| line.contains("{\"$kryo\""));
+    if opaque {
+        // The values are a program's own: keys and class are what can be compared.
+        let head = |line: &str| line.split_once(",\"v\":").unwrap().0.to_owned();
+        let expected: Vec<String> = array(&state["entries"]).iter().map(|entry| head(&compact(entry))).collect();
+        let actual: Vec<String> = lines.iter().map(|line| head(line)).collect();
+        assert_eq!(actual, expected, "{place}");
+        assert!(lines.iter().all(|line| line.contains("{\"$kryo\":\"flinklab.LabTypes$OpaqueA\"")), "{place}");
+        outcome.opaque += lines.len();
+        return;
+    }
+    let listed = array(&state["entries"]).iter().chain(array(&state["sample"]));
+    for (line, entry) in lines.iter().zip(listed) {
+        assert_eq!(serde_json::from_str::<Json>(line).unwrap(), *entry, "{place}");
+    }
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    assert_eq!(state["sha256"], sha256(text.as_bytes()), "{place}");
+    outcome.entries += lines.len();
+}
+
+/// An entry of the ground truth in its canonical text, as far as keys go.
+fn compact(entry: &Json) -> String {
+    format!("{{\"k\":{},\"kg\":{},\"ns\":{},\"v\":{}}}", entry["k"], entry["kg"], entry["ns"], entry["v"])
+}
+
+fn operator_states(place: &str, operator: &Json, found: &Dump, outcome: &mut Outcome) {
+    let expected = array(&operator["operator_states"]);
+    for state in expected {
+        let name = state["name"].as_str().unwrap();
+        let subtasks = found.operator.get(name).unwrap_or_else(|| panic!("{place}: {name} is missing"));
+        for (index, elements) in array(&state["subtasks"]).iter().enumerate() {
+            let ours: Vec<Json> = subtasks
+                .get(&u32::try_from(index).unwrap())
+                .map(Vec::as_slice)
+                .unwrap_or_default()
+                .iter()
+                .map(|text| serde_json::from_str(text).unwrap())
+                .collect();
+            if state["mode"] == "BROADCAST" {
+                assert_eq!(ours.len(), 1, "{place} {name} subtask {index}");
+                assert_eq!(ours[0], *elements, "{place} {name} subtask {index}");
+            } else {
+                assert_eq!(Json::Array(ours), *elements, "{place} {name} subtask {index}");
+            }
+        }
+        outcome.operator_states += 1;
+    }
+    for name in found.operator.keys() {
+        assert!(expected.iter().any(|state| state["name"] == *name), "{place}: {name} is not expected");
+    }
+}
+
+#[test]
+fn every_entry_is_what_the_job_says() {
+    let fixtures = fixtures::all();
+    let mut total = Outcome::default();
+    let mut complete = 0;
+    for fixture in &fixtures {
+        let outcome = compare(fixture);
+        total.states += outcome.states;
+        total.entries += outcome.entries;
+        total.opaque += outcome.opaque;
+        total.operator_states += outcome.operator_states;
+        if outcome.not_covered.is_empty() {
+            complete += 1;
+        } else {
+            let mut reasons = outcome.not_covered;
+            reasons.sort();
+            reasons.dedup();
+            println!("not covered: keyed state of {} ({}): {}", fixture.name, fixture.kind, reasons.join("; "));
+        }
+    }
+    println!(
+        "{} snapshots, {complete} complete; equal: {} keyed states with {} entries ({} more with opaque values by key), \
+         {} operator states",
+        fixtures.len(),
+        total.states,
+        total.entries,
+        total.opaque,
+        total.operator_states
+    );
+    assert!(total.entries > 1000 && total.operator_states > 10, "{total:?}");
+}
