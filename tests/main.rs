@@ -8,6 +8,7 @@
     reason = "a test that panics is a test that fails"
 )]
 
+mod checkpoint;
 mod format;
 mod serializer;
 #[cfg(feature = "test-util")]

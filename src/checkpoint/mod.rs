@@ -7,7 +7,20 @@
 //! Vocabulary. A *checkpoint* is the whole job's; a subtask's part of it is a *snapshot*, and what points to that is a
 //! *handle*, opaque here. A checkpoint is *pending* until every subtask has acknowledged it and its metadata is stored, then
 //! it is *completed*. A completed checkpoint is *subsumed* by newer ones and then *retired*: no longer kept for recovery.
+//! The *slot* of a checkpoint is the name under which its metadata is stored. The *base* of a checkpoint is the completed
+//! one whose shared objects it may reference again.
 
 pub mod barrier;
+pub mod completed;
+pub mod config;
+pub mod coordinator;
+pub mod event;
+pub mod pending;
 pub mod rescale;
 pub mod restart;
+pub mod shared_state;
+pub mod trigger;
+
+pub use config::Config;
+pub use coordinator::{Coordinator, Inheritance, Recovery};
+pub use event::{Action, Event};

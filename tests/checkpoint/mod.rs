@@ -1,0 +1,4 @@
+//! The control plane through its public API: protocol scripts, a randomised model, and the register of known bugs.
+
+mod model;
+mod script;
