@@ -2,6 +2,7 @@
 //!
 //! Work in progress: this page is written last.
 
+pub mod backend;
 pub mod checkpoint;
 pub mod clock;
 pub mod codec;
@@ -11,6 +12,8 @@ pub mod ids;
 pub mod key_group;
 pub mod random;
 pub mod serializer;
+pub mod snapshot;
+pub mod state;
 pub mod storage;
 pub mod task;
 

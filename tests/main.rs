@@ -9,7 +9,7 @@
 )]
 
 mod checkpoint;
+mod backend;
 mod format;
-mod serializer;
 #[cfg(feature = "test-util")]
 mod storage;

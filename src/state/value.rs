@@ -31,9 +31,9 @@ impl<S: Serializer> ValueDescriptor<S> {
 }
 
 impl<S: Serializer, N: Serializer> ValueDescriptor<S, N> {
-    /// The same state, split by namespaces of another type.
-    pub fn with_namespace<M: Serializer>(self, namespace: M) -> ValueDescriptor<S, M> {
-        ValueDescriptor { name: self.name, value: self.value, namespace, ttl: self.ttl }
+    /// A value state with one value per namespace.
+    pub const fn in_namespaces(name: &'static str, value: S, namespace: N) -> Self {
+        ValueDescriptor { name, value, namespace, ttl: None }
     }
 
     /// The same state, with values that expire.

@@ -1,0 +1,307 @@
+//! List state on the heap: a vector per key and namespace, beside it the stamps where elements expire.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::content::{Content, Liveness, SharedSerializer, Takeover};
+use super::slot::At;
+use super::stamp::{Stamp, Touched, Untimed};
+use crate::backend::{Data, Key};
+use crate::codec::{Reader, Writer};
+use crate::error::Result;
+use crate::format::record::StateMeta;
+use crate::serializer::Compatibility;
+use crate::state::ListState;
+
+/// The elements of one key and namespace; never empty in the table. With stamps, `stamps` is as long as `elements`.
+#[derive(Debug, Clone)]
+pub(super) struct Elements<T, S> {
+    elements: Vec<T>,
+    stamps: Vec<S>,
+}
+
+impl<T, S: Stamp> Elements<T, S> {
+    fn with_capacity(capacity: usize) -> Self {
+        Elements { elements: Vec::with_capacity(capacity), stamps: Vec::new() }
+    }
+
+    fn push(&mut self, element: T, stamp: S) {
+        self.elements.push(element);
+        if S::TIMED {
+            self.stamps.push(stamp);
+        }
+    }
+
+    fn live<'a>(&'a self, liveness: &Liveness) -> impl Iterator<Item = (&'a T, S)> {
+        let liveness = *liveness;
+        self.elements
+            .iter()
+            .enumerate()
+            .map(move |(index, element)| (element, self.stamps.get(index).copied().unwrap_or(S::at(0))))
+            .filter(move |(_, stamp)| liveness.is_live(*stamp))
+    }
+
+    fn all_live(&self, liveness: &Liveness) -> bool {
+        self.stamps.iter().all(|stamp| liveness.is_live(*stamp))
+    }
+
+    fn expire(&mut self, liveness: &Liveness) -> bool {
+        if !self.all_live(liveness) {
+            let stamps = &self.stamps;
+            let mut index = 0;
+            self.elements.retain(|_| {
+                let keep = stamps.get(index).is_none_or(|stamp| liveness.is_live(*stamp));
+                index += 1;
+                keep
+            });
+            self.stamps.retain(|stamp| liveness.is_live(*stamp));
+        }
+        !self.elements.is_empty()
+    }
+}
+
+/// The content of list state.
+pub(super) struct Listed<T, S> {
+    pub(super) element: SharedSerializer<T>,
+    /// Whether an element may have no bytes, so that the typed encoding puts a byte behind each.
+    has_empty_elements: bool,
+    stamp: std::marker::PhantomData<S>,
+}
+
+impl<T: Data, S> Listed<T, S> {
+    pub(super) fn new(element: SharedSerializer<T>) -> Self {
+        let has_empty_elements = element.snapshot().min_len() == 0;
+        Listed { element, has_empty_elements, stamp: std::marker::PhantomData }
+    }
+}
+
+impl<T, S> Clone for Listed<T, S> {
+    fn clone(&self) -> Self {
+        Listed {
+            element: Arc::clone(&self.element),
+            has_empty_elements: self.has_empty_elements,
+            stamp: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<T: Data, S: Stamp> Listed<T, S> {
+    fn read_element(&self, takeover: &Takeover<'_>, input: &mut Reader<'_>) -> Result<(T, S)> {
+        let stamp = takeover.stamp(input)?;
+        Ok((self.element.read_written(&takeover.written.value, input)?, stamp))
+    }
+}
+
+impl<T: Data, S: Stamp> Content for Listed<T, S> {
+    type Stored = Elements<T, S>;
+    type Pair<'a> = &'a Elements<T, S>;
+
+    fn compatibility(&self, written: &StateMeta) -> Compatibility {
+        self.element.compatibility(&written.value).of_part("element")
+    }
+
+    fn write_typed(&self, stored: &Self::Stored, liveness: &Liveness, out: &mut Writer) -> Result<()> {
+        out.length(stored.live(liveness).count());
+        for (element, stamp) in stored.live(liveness) {
+            stamp.write(out);
+            self.element.write(element, out)?;
+            if self.has_empty_elements {
+                out.u8(0);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_typed(
+        &self,
+        stored: Option<Self::Stored>,
+        takeover: &Takeover<'_>,
+        input: &mut Reader<'_>,
+    ) -> Result<Self::Stored> {
+        if stored.is_some() {
+            return Err(input.corrupt("key", "the same key and namespace come twice"));
+        }
+        let filled = takeover.written.value.min_len() == 0;
+        let count = input.count(1, "count")?;
+        let mut stored = Elements::with_capacity(count.min(4096));
+        for _ in 0..count {
+            let (element, stamp) = self.read_element(takeover, input)?;
+            if filled {
+                input.expect(&[0], "filler")?;
+            }
+            stored.push(element, stamp);
+        }
+        Ok(stored)
+    }
+
+    fn pairs<'a>(
+        &self,
+        stored: &'a Self::Stored,
+        liveness: &Liveness,
+        key: &mut Writer,
+        emit: &mut dyn FnMut(&[u8], Self::Pair<'a>),
+    ) -> Result<()> {
+        if self.is_live(stored, liveness) {
+            emit(key.as_slice(), stored);
+        }
+        Ok(())
+    }
+
+    fn write_pair(&self, pair: &Self::Pair<'_>, liveness: &Liveness, out: &mut Writer) -> Result<()> {
+        let mut framed = Writer::new();
+        for (element, stamp) in pair.live(liveness) {
+            framed.clear();
+            stamp.write(&mut framed);
+            self.element.write(element, &mut framed)?;
+            out.bytes(framed.as_slice());
+        }
+        Ok(())
+    }
+
+    fn read_pair(
+        &self,
+        stored: Option<Self::Stored>,
+        takeover: &Takeover<'_>,
+        user_key: &mut Reader<'_>,
+        value: &mut Reader<'_>,
+    ) -> Result<Self::Stored> {
+        if stored.is_some() {
+            return Err(user_key.corrupt("key", "the same key and namespace come twice"));
+        }
+        let mut stored = Elements::with_capacity(0);
+        while !value.is_empty() {
+            let start = value.offset();
+            let framed = value.bytes("element")?;
+            let mut framed = Reader::with_base(framed, start);
+            let (element, stamp) = self.read_element(takeover, &mut framed)?;
+            framed.finish("element")?;
+            stored.push(element, stamp);
+        }
+        Ok(stored)
+    }
+
+    fn is_live(&self, stored: &Self::Stored, liveness: &Liveness) -> bool {
+        stored.live(liveness).next().is_some()
+    }
+
+    fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> bool {
+        stored.expire(liveness)
+    }
+}
+
+/// The list of one key and namespace, with or without time to live.
+pub(super) enum ListAt<'a, K, N, T: Data> {
+    Untimed(At<'a, K, N, Listed<T, Untimed>>),
+    Timed(At<'a, K, N, Listed<T, Touched>>),
+}
+
+impl<K, N, T, S> At<'_, K, N, Listed<T, S>>
+where
+    K: Key,
+    N: Key,
+    T: Data,
+    S: Stamp,
+{
+    fn get(&mut self) -> Cow<'_, [T]> {
+        if S::TIMED {
+            self.prepare_read();
+        }
+        let liveness = self.liveness();
+        let shows_expired = self.shows_expired();
+        match self.state.table.get(self.slot) {
+            None => Cow::Borrowed(&[]),
+            Some(stored) if !S::TIMED || shows_expired || stored.all_live(&liveness) => Cow::Borrowed(&stored.elements),
+            Some(stored) => Cow::Owned(stored.live(&liveness).map(|(element, _)| element.clone()).collect()),
+        }
+    }
+
+    /// Applies the time to live before a read.
+    fn prepare_read(&mut self) {
+        let (liveness, now_ms) = (self.liveness(), self.now_ms);
+        let Some(stored) = self.state.table.get(self.slot) else { return };
+        if !self.shows_expired() && !stored.all_live(&liveness) {
+            self.state.table.update(self.slot, |stored| {
+                if stored.as_mut().is_some_and(|elements| !elements.expire(&liveness)) {
+                    *stored = None;
+                }
+            });
+        }
+        if self.touches_on_read()
+            && let Some(stored) = self.state.table.get_mut(self.slot)
+        {
+            stored.stamps.iter_mut().filter(|stamp| liveness.is_live(**stamp)).for_each(|stamp| *stamp = S::at(now_ms));
+        }
+    }
+
+    fn add_all(&mut self, elements: impl IntoIterator<Item = T>) {
+        let stamp = S::at(self.now_ms);
+        let mut elements = elements.into_iter();
+        if let Some(stored) = self.state.table.get_mut(self.slot) {
+            return elements.for_each(|element| stored.push(element, stamp));
+        }
+        let Some(first) = elements.next() else { return };
+        let mut stored = Elements::with_capacity(elements.size_hint().0.saturating_add(1).min(4096));
+        stored.push(first, stamp);
+        elements.for_each(|element| stored.push(element, stamp));
+        self.state.table.set(self.slot, stored);
+    }
+
+    fn set(&mut self, elements: Vec<T>) {
+        if elements.is_empty() {
+            return self.clear();
+        }
+        let stamps = if S::TIMED { vec![S::at(self.now_ms); elements.len()] } else { Vec::new() };
+        self.state.table.set(self.slot, Elements { elements, stamps });
+    }
+
+    fn clear(&mut self) {
+        self.state.table.remove(self.slot);
+    }
+}
+
+macro_rules! each {
+    ($self:expr, $at:ident => $call:expr) => {
+        match $self {
+            ListAt::Untimed($at) => $call,
+            ListAt::Timed($at) => $call,
+        }
+    };
+}
+
+/// The list of one key and namespace.
+pub struct List<'a, K, N, T: Data>(pub(super) ListAt<'a, K, N, T>);
+
+impl<K, N, T> ListState<T> for List<'_, K, N, T>
+where
+    K: Key,
+    N: Key,
+    T: Data,
+{
+    #[inline]
+    fn get(&mut self) -> Result<Cow<'_, [T]>> {
+        Ok(each!(&mut self.0, at => at.get()))
+    }
+
+    #[inline]
+    fn add(&mut self, element: T) -> Result<()> {
+        self.add_all([element])
+    }
+
+    #[inline]
+    fn add_all(&mut self, elements: impl IntoIterator<Item = T>) -> Result<()> {
+        each!(&mut self.0, at => at.add_all(elements));
+        Ok(())
+    }
+
+    #[inline]
+    fn set(&mut self, elements: Vec<T>) -> Result<()> {
+        each!(&mut self.0, at => at.set(elements));
+        Ok(())
+    }
+
+    #[inline]
+    fn clear(&mut self) -> Result<()> {
+        each!(&mut self.0, at => at.clear());
+        Ok(())
+    }
+}

@@ -1,0 +1,342 @@
+//! Map state on the heap: a hash map per key and namespace.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use super::content::{Content, Liveness, SharedSerializer, Takeover, as_is_only};
+use super::slot::At;
+use super::stamp::{Cell, Stamp, Touched, Untimed};
+use super::table::TableHasher;
+use crate::backend::{Data, Key};
+use crate::codec::{Reader, Writer};
+use crate::error::Result;
+use crate::format::record::StateMeta;
+use crate::serializer::Compatibility;
+use crate::state::MapState;
+
+/// The map of one key and namespace; never empty in the table.
+pub(super) type UserMap<U, V, S> = HashMap<U, Cell<V, S>, TableHasher>;
+
+/// The content of map state.
+pub(super) struct Mapped<U, V, S> {
+    pub(super) user_key: SharedSerializer<U>,
+    pub(super) value: SharedSerializer<V>,
+    stamp: std::marker::PhantomData<S>,
+}
+
+impl<U, V, S> Mapped<U, V, S> {
+    pub(super) fn new(user_key: SharedSerializer<U>, value: SharedSerializer<V>) -> Self {
+        Mapped { user_key, value, stamp: std::marker::PhantomData }
+    }
+}
+
+impl<U, V, S> Clone for Mapped<U, V, S> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.user_key), Arc::clone(&self.value))
+    }
+}
+
+fn live<'a, U, V, S: Stamp>(
+    map: &'a UserMap<U, V, S>,
+    liveness: &Liveness,
+) -> impl Iterator<Item = (&'a U, &'a Cell<V, S>)> {
+    let liveness = *liveness;
+    map.iter().filter(move |(_, cell)| liveness.is_live(cell.stamp))
+}
+
+impl<U, V, S> Mapped<U, V, S>
+where
+    U: Key,
+    V: Data,
+    S: Stamp,
+{
+    /// Reads a value and inserts it under a user key that must be new.
+    fn insert(
+        &self,
+        stored: &mut UserMap<U, V, S>,
+        user_key: U,
+        takeover: &Takeover<'_>,
+        input: &mut Reader<'_>,
+    ) -> Result<()> {
+        let stamp = takeover.stamp(input)?;
+        let value = self.value.read_written(&takeover.written.value, input)?;
+        if stored.insert(user_key, Cell { value, stamp }).is_some() {
+            return Err(input.corrupt("user key", "the same user key comes twice"));
+        }
+        Ok(())
+    }
+}
+
+impl<U, V, S> Content for Mapped<U, V, S>
+where
+    U: Key,
+    V: Data,
+    S: Stamp,
+{
+    type Stored = UserMap<U, V, S>;
+    type Pair<'a> = &'a Cell<V, S>;
+
+    fn compatibility(&self, written: &StateMeta) -> Compatibility {
+        let user_key = as_is_only(self.user_key.compatibility(&written.user_key)).of_part("user key");
+        user_key.and(self.value.compatibility(&written.value).of_part("value"))
+    }
+
+    fn write_typed(&self, stored: &Self::Stored, liveness: &Liveness, out: &mut Writer) -> Result<()> {
+        out.length(live(stored, liveness).count());
+        for (user_key, cell) in live(stored, liveness) {
+            self.user_key.write(user_key, out)?;
+            cell.stamp.write(out);
+            self.value.write(&cell.value, out)?;
+        }
+        Ok(())
+    }
+
+    fn read_typed(
+        &self,
+        stored: Option<Self::Stored>,
+        takeover: &Takeover<'_>,
+        input: &mut Reader<'_>,
+    ) -> Result<Self::Stored> {
+        let count = input.count(0, "count")?;
+        let mut stored = stored.unwrap_or_default();
+        stored.reserve(count.min(4096));
+        for _ in 0..count {
+            let user_key = self.user_key.read(input)?;
+            self.insert(&mut stored, user_key, takeover, input)?;
+        }
+        Ok(stored)
+    }
+
+    fn pairs<'a>(
+        &self,
+        stored: &'a Self::Stored,
+        liveness: &Liveness,
+        key: &mut Writer,
+        emit: &mut dyn FnMut(&[u8], Self::Pair<'a>),
+    ) -> Result<()> {
+        let prefix = key.len();
+        for (user_key, cell) in live(stored, liveness) {
+            self.user_key.write(user_key, key)?;
+            emit(key.as_slice(), cell);
+            key.truncate(prefix);
+        }
+        Ok(())
+    }
+
+    fn write_pair(&self, pair: &Self::Pair<'_>, _liveness: &Liveness, out: &mut Writer) -> Result<()> {
+        pair.stamp.write(out);
+        self.value.write(&pair.value, out)
+    }
+
+    fn read_pair(
+        &self,
+        stored: Option<Self::Stored>,
+        takeover: &Takeover<'_>,
+        user_key: &mut Reader<'_>,
+        value: &mut Reader<'_>,
+    ) -> Result<Self::Stored> {
+        let mut stored = stored.unwrap_or_default();
+        let user_key = self.user_key.read(user_key)?;
+        self.insert(&mut stored, user_key, takeover, value)?;
+        Ok(stored)
+    }
+
+    fn is_live(&self, stored: &Self::Stored, liveness: &Liveness) -> bool {
+        live(stored, liveness).next().is_some()
+    }
+
+    fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> bool {
+        if S::TIMED {
+            stored.retain(|_, cell| liveness.is_live(cell.stamp));
+        }
+        !stored.is_empty()
+    }
+}
+
+/// The map of one key and namespace, with or without time to live.
+pub(super) enum MapAt<'a, K, N, U, V>
+where
+    U: Key,
+    V: Data,
+{
+    Untimed(At<'a, K, N, Mapped<U, V, Untimed>>),
+    Timed(At<'a, K, N, Mapped<U, V, Touched>>),
+}
+
+impl<K, N, U, V, S> At<'_, K, N, Mapped<U, V, S>>
+where
+    K: Key,
+    N: Key,
+    U: Key,
+    V: Data,
+    S: Stamp,
+{
+    fn visible(&self, user_key: &U) -> Option<&Cell<V, S>> {
+        let cell = self.state.table.get(self.slot)?.get(user_key)?;
+        (self.shows_expired() || self.liveness().is_live(cell.stamp)).then_some(cell)
+    }
+
+    fn get(&mut self, user_key: &U) -> Option<&V> {
+        if S::TIMED && self.touches_on_read() {
+            let (now_ms, liveness) = (self.now_ms, self.liveness());
+            let is_live = self.visible(user_key).is_some_and(|cell| liveness.is_live(cell.stamp));
+            if is_live && let Some(cell) = self.state.table.get_mut(self.slot).and_then(|map| map.get_mut(user_key)) {
+                cell.stamp = S::at(now_ms);
+            }
+        }
+        self.visible(user_key).map(|cell| &cell.value)
+    }
+
+    fn put(&mut self, user_key: U, value: V) {
+        let cell = Cell { value, stamp: S::at(self.now_ms) };
+        if let Some(map) = self.state.table.get_mut(self.slot) {
+            map.insert(user_key, cell);
+            return;
+        }
+        let mut map = UserMap::with_hasher(TableHasher::default());
+        map.insert(user_key, cell);
+        self.state.table.set(self.slot, map);
+    }
+
+    fn update(&mut self, user_key: U, change: impl FnOnce(&mut Option<V>)) {
+        let (now_ms, liveness, shows_expired) = (self.now_ms, self.liveness(), self.shows_expired());
+        let Some(map) = self.state.table.get_mut(self.slot) else {
+            let mut value = None;
+            change(&mut value);
+            if let Some(value) = value {
+                self.put(user_key, value);
+            }
+            return;
+        };
+        match map.entry(user_key) {
+            Entry::Occupied(occupied) => {
+                occupied.replace_entry_with(|_, cell| {
+                    let seen = shows_expired || liveness.is_live(cell.stamp);
+                    let mut value = seen.then_some(cell.value);
+                    change(&mut value);
+                    value.map(|value| Cell { value, stamp: S::at(now_ms) })
+                });
+            }
+            Entry::Vacant(vacant) => {
+                let mut value = None;
+                change(&mut value);
+                if let Some(value) = value {
+                    vacant.insert(Cell { value, stamp: S::at(now_ms) });
+                }
+            }
+        }
+        if map.is_empty() {
+            self.clear();
+        }
+    }
+
+    fn remove(&mut self, user_key: &U) {
+        // Looked up first: changing a map that a snapshot holds copies it.
+        let present = self.state.table.get(self.slot).is_some_and(|map| map.contains_key(user_key));
+        if present && let Some(map) = self.state.table.get_mut(self.slot) {
+            map.remove(user_key);
+            if map.is_empty() {
+                self.clear();
+            }
+        }
+    }
+
+    fn entries<'s>(&'s self) -> impl Iterator<Item = (&'s U, &'s V)> + use<'s, K, N, U, V, S> {
+        let (liveness, shows_expired) = (self.liveness(), self.shows_expired());
+        let cells = self.state.table.get(self.slot).into_iter().flatten();
+        cells
+            .filter(move |(_, cell)| shows_expired || liveness.is_live(cell.stamp))
+            .map(|(user_key, cell)| (user_key, &cell.value))
+    }
+
+    fn touch_all(&mut self) {
+        let (now_ms, liveness) = (self.now_ms, self.liveness());
+        if S::TIMED
+            && self.touches_on_read()
+            && let Some(map) = self.state.table.get_mut(self.slot)
+        {
+            map.values_mut().filter(|cell| liveness.is_live(cell.stamp)).for_each(|cell| cell.stamp = S::at(now_ms));
+        }
+    }
+
+    fn clear(&mut self) {
+        self.state.table.remove(self.slot);
+    }
+}
+
+macro_rules! each {
+    ($self:expr, $at:ident => $call:expr) => {
+        match $self {
+            MapAt::Untimed($at) => $call,
+            MapAt::Timed($at) => $call,
+        }
+    };
+}
+
+/// The map of one key and namespace.
+pub struct Map<'a, K, N, U, V>(pub(super) MapAt<'a, K, N, U, V>)
+where
+    U: Key,
+    V: Data;
+
+impl<K, N, U, V> MapState<U, V> for Map<'_, K, N, U, V>
+where
+    K: Key,
+    N: Key,
+    U: Key,
+    V: Data,
+{
+    #[inline]
+    fn get(&mut self, user_key: &U) -> Result<Option<Cow<'_, V>>> {
+        Ok(each!(&mut self.0, at => at.get(user_key)).map(Cow::Borrowed))
+    }
+
+    #[inline]
+    fn put(&mut self, user_key: U, value: V) -> Result<()> {
+        each!(&mut self.0, at => at.put(user_key, value));
+        Ok(())
+    }
+
+    #[inline]
+    fn update(&mut self, user_key: U, change: impl FnOnce(&mut Option<V>)) -> Result<()> {
+        each!(&mut self.0, at => at.update(user_key, change));
+        Ok(())
+    }
+
+    #[inline]
+    fn remove(&mut self, user_key: &U) -> Result<()> {
+        each!(&mut self.0, at => at.remove(user_key));
+        Ok(())
+    }
+
+    #[inline]
+    fn contains(&mut self, user_key: &U) -> Result<bool> {
+        Ok(each!(&self.0, at => at.visible(user_key).is_some()))
+    }
+
+    #[inline]
+    fn is_empty(&mut self) -> Result<bool> {
+        Ok(each!(&self.0, at => at.entries().next().is_none()))
+    }
+
+    fn entries(&mut self) -> Result<crate::state::map::Entries<'_, U, V>> {
+        each!(&mut self.0, at => at.touch_all());
+        Ok(match &self.0 {
+            MapAt::Untimed(at) => Box::new(at.entries().map(borrowed)),
+            MapAt::Timed(at) => Box::new(at.entries().map(borrowed)),
+        })
+    }
+
+    #[inline]
+    fn clear(&mut self) -> Result<()> {
+        each!(&mut self.0, at => at.clear());
+        Ok(())
+    }
+}
+
+fn borrowed<'a, U: Clone, V: Clone>((user_key, value): (&'a U, &'a V)) -> Result<(Cow<'a, U>, Cow<'a, V>)> {
+    Ok((Cow::Borrowed(user_key), Cow::Borrowed(value)))
+}

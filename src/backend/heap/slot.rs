@@ -1,0 +1,121 @@
+//! A registered state, and one key and namespace of it.
+
+use super::content::{Content, Liveness, SharedSerializer};
+use super::shards::SweepCursor;
+use super::table::{Slot, Table, TableHasher};
+use crate::backend::Key;
+use crate::error::{Error, Result};
+use crate::format::record::StateMeta;
+use crate::state::{Ttl, TtlUpdate, TtlVisibility};
+
+/// A state with its types: the table and what is needed to write it.
+pub(super) struct TypedState<K, N, C: Content> {
+    pub(super) meta: StateMeta,
+    pub(super) table: Table<K, N, C::Stored>,
+    pub(super) namespace: SharedSerializer<N>,
+    pub(super) content: C,
+    pub(super) ttl: Option<Ttl>,
+    cleanup: Cleanup,
+}
+
+/// Where the background clean-up goes on.
+#[derive(Debug, Default)]
+struct Cleanup {
+    group: usize,
+    cursor: SweepCursor,
+}
+
+impl<K, N, C> TypedState<K, N, C>
+where
+    K: Key,
+    N: Key,
+    C: Content,
+{
+    pub(super) fn new(
+        meta: StateMeta,
+        groups: usize,
+        hasher: TableHasher,
+        namespace: SharedSerializer<N>,
+        content: C,
+        ttl: Option<Ttl>,
+    ) -> Self {
+        TypedState { meta, table: Table::new(groups, hasher), namespace, content, ttl, cleanup: Cleanup::default() }
+    }
+
+    pub(super) fn liveness(&self, now_ms: i64) -> Liveness {
+        Liveness { ttl: self.ttl, now_ms }
+    }
+
+    /// Looks at up to `budget` slots of the table and removes what is expired; returns how many it removed.
+    pub(super) fn clean_up(&mut self, now_ms: i64, mut budget: usize) -> usize {
+        let liveness = self.liveness(now_ms);
+        let groups = self.table.group_count();
+        let mut removed = 0;
+        for _ in 0..=groups {
+            let Cleanup { group, cursor } = self.cleanup;
+            let content = &self.content;
+            let next = self.table.sweep(group, cursor, &mut budget, |stored| {
+                let keep = content.expire(stored, &liveness);
+                removed += usize::from(!keep);
+                keep
+            });
+            match next {
+                Some(cursor) => {
+                    self.cleanup.cursor = cursor;
+                    break;
+                }
+                None => self.cleanup = Cleanup { group: (group + 1) % groups.max(1), cursor: SweepCursor::default() },
+            }
+        }
+        removed
+    }
+}
+
+impl<K, N, C: Content> std::fmt::Debug for TypedState<K, N, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TypedState").field("meta", &self.meta).finish_non_exhaustive()
+    }
+}
+
+/// One key and namespace of a state, opened at one moment.
+pub(super) struct At<'a, K, N, C: Content> {
+    pub(super) state: &'a mut TypedState<K, N, C>,
+    pub(super) slot: Slot<'a, K, N>,
+    pub(super) now_ms: i64,
+}
+
+impl<K, N, C: Content> At<'_, K, N, C> {
+    /// Whether an expired value that is still there shows.
+    pub(super) fn shows_expired(&self) -> bool {
+        self.state.ttl.is_some_and(|ttl| ttl.visibility == TtlVisibility::ReturnUntilCleanedUp)
+    }
+
+    /// Whether a read counts as touching.
+    pub(super) fn touches_on_read(&self) -> bool {
+        self.state.ttl.is_some_and(|ttl| ttl.update == TtlUpdate::OnReadAndWrite)
+    }
+
+    pub(super) fn liveness(&self) -> Liveness {
+        Liveness { ttl: self.state.ttl, now_ms: self.now_ms }
+    }
+}
+
+/// The error of using a handle with a backend that did not issue it.
+#[cold]
+pub(super) fn foreign_handle() -> Error {
+    Error::invalid_input(
+        "this handle was not issued by this backend, or names a state of other types; register the state again",
+    )
+}
+
+/// Checks that two registrations of one name agree.
+pub(super) fn check_same_registration(registered: &StateMeta, requested: &StateMeta) -> Result<()> {
+    if registered == requested {
+        return Ok(());
+    }
+    Err(Error::invalid_input(format!(
+        "state {:?} is already registered as {} state of {}, now requested as {} state of {}; give one of them another name",
+        registered.name, registered.kind, registered.value, requested.kind, requested.value
+    ))
+    .in_state(&registered.name))
+}

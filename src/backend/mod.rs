@@ -1,0 +1,48 @@
+//! State backends: where keyed and operator state lives while a job runs.
+//!
+//! [`heap`] keeps typed values in memory. [`operator`] keeps the state of subtasks. What they have in common: states are
+//! registered by descriptor, opened by handle, snapshotted in two phases, and restored from any snapshot of the same max
+//! parallelism, whatever the parallelism it was taken at.
+
+pub mod handle;
+pub mod heap;
+pub mod operator;
+
+use std::sync::Arc;
+
+use std::hash::Hash;
+
+use crate::clock::Clock;
+use crate::key_group::{KeyGroupRange, MaxParallelism};
+
+/// What keys, namespaces and user keys must be able to do. Implemented for every type that can.
+pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
+
+impl<K: Hash + Eq + Clone + Send + Sync + 'static> Key for K {}
+
+/// What values must be able to do. Implemented for every type that can.
+pub trait Data: Clone + Send + Sync + 'static {}
+
+impl<V: Clone + Send + Sync + 'static> Data for V {}
+
+/// What a keyed backend is made for.
+#[derive(Debug, Clone)]
+pub struct KeyedParameters {
+    /// Uid of the operator.
+    pub operator: String,
+    /// Max parallelism of the operator.
+    pub max_parallelism: MaxParallelism,
+    /// The key groups of this subtask.
+    pub range: KeyGroupRange,
+    /// The clock that time to live goes by.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The format in which a keyed backend writes a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyedSnapshotFormat {
+    /// The canonical format: the same bytes for the same state, readable by every backend.
+    Canonical,
+    /// The backend's own format: faster.
+    Native,
+}

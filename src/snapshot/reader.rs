@@ -1,0 +1,212 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::target::object_path;
+use crate::codec::digest;
+use crate::error::{Error, Result};
+use crate::format::manifest::{
+    Manifest, ObjectRef, OperatorSnapshot, OperatorStateContent, OperatorStateHandle, SectionRef,
+};
+use crate::format::record::StateMeta;
+use crate::format::section::SectionId;
+use crate::ids::OperatorId;
+use crate::key_group::{KeyGroup, KeyGroupRange, MaxParallelism};
+use crate::serializer::SerializerSnapshot;
+use crate::storage::{Blob, ObjectPath, Storage, layout};
+
+/// An opened snapshot: its manifest is read and checked, its objects are opened when they are asked for.
+#[derive(Debug)]
+pub struct SnapshotReader {
+    storage: Arc<dyn Storage>,
+    directory: ObjectPath,
+    manifest: Manifest,
+}
+
+impl SnapshotReader {
+    /// Opens the snapshot in `directory`.
+    pub fn open(storage: Arc<dyn Storage>, directory: ObjectPath) -> Result<Self> {
+        let path = layout::manifest(&directory)?;
+        let bytes = storage.open(&path).map_err(|error| error.in_file(&path))?;
+        let manifest = Manifest::decode(bytes.as_slice()).map_err(|error| error.in_file(&path))?;
+        Ok(SnapshotReader { storage, directory, manifest })
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Where the snapshot lies.
+    pub fn directory(&self) -> &ObjectPath {
+        &self.directory
+    }
+
+    /// The state of the operator with this uid. A missing operator is an error that lists those there are.
+    pub fn operator(&self, uid: &str) -> Result<OperatorReader<'_>> {
+        let id = OperatorId::from_uid(uid);
+        match self.manifest.operator(id) {
+            Some(operator) => Ok(OperatorReader { snapshot: self, operator }),
+            None => {
+                let there: Vec<String> = self.manifest.operators.iter().map(OperatorSnapshot::label).collect();
+                Err(Error::not_found(format!(
+                    "the snapshot has no operator with uid {uid:?}; it has {}",
+                    if there.is_empty() { "none".to_owned() } else { there.join(", ") }
+                ))
+                .in_file(&self.directory))
+            }
+        }
+    }
+
+    /// All operators, in the order of the manifest.
+    pub fn operators(&self) -> impl Iterator<Item = OperatorReader<'_>> {
+        self.manifest.operators.iter().map(|operator| OperatorReader { snapshot: self, operator })
+    }
+
+    /// Opens an object and compares its length with the manifest's.
+    pub fn object(&self, object: &ObjectRef) -> Result<Blob> {
+        let path = object_path(&self.directory, object.scope, &object.name)?;
+        let blob = self.storage.open(&path).map_err(|error| error.in_file(&path))?;
+        let length = u64::try_from(blob.as_slice().len()).unwrap_or(u64::MAX);
+        if length != object.length {
+            return Err(Error::corrupt(format!(
+                "the object is {length} bytes long, the manifest says {}; restore another snapshot",
+                object.length
+            ))
+            .in_file(&path)
+            .at_offset(length.min(object.length)));
+        }
+        Ok(blob)
+    }
+
+    /// Opens an object and compares its BLAKE3 digest as well. Reads all of it.
+    pub fn verified_object(&self, object: &ObjectRef) -> Result<Blob> {
+        let blob = self.object(object)?;
+        let found = digest(blob.as_slice());
+        if found == object.digest {
+            return Ok(blob);
+        }
+        let path = self.object_path(object)?;
+        Err(Error::corrupt(format!("the digest is {found}, the manifest says {}", object.digest)).in_file(path))
+    }
+
+    /// Where an object of this snapshot lies.
+    pub fn object_path(&self, object: &ObjectRef) -> Result<ObjectPath> {
+        object_path(&self.directory, object.scope, &object.name)
+    }
+}
+
+/// The state of one operator of an opened snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct OperatorReader<'a> {
+    snapshot: &'a SnapshotReader,
+    operator: &'a OperatorSnapshot,
+}
+
+/// One section of keyed state: the bytes, and what the manifest says of them.
+#[derive(Debug, Clone)]
+pub struct SectionBlob {
+    /// What the section must say of itself.
+    pub id: SectionId,
+    /// Its key group.
+    pub group: KeyGroup,
+    /// Its bytes.
+    pub bytes: Blob,
+    /// Path of the object it lies in.
+    pub object: String,
+    /// Where it begins in the object.
+    pub offset: u64,
+    /// XXH3-64 of its bytes.
+    pub checksum: u64,
+    /// Number of entries.
+    pub entries: u64,
+}
+
+/// The objects of one handle, opened as their sections come up.
+struct OpenedObjects<'a> {
+    snapshot: &'a SnapshotReader,
+    objects: &'a [ObjectRef],
+    opened: HashMap<u32, (Blob, String)>,
+}
+
+impl<'a> OpenedObjects<'a> {
+    fn new(snapshot: &'a SnapshotReader, objects: &'a [ObjectRef]) -> Self {
+        OpenedObjects { snapshot, objects, opened: HashMap::new() }
+    }
+
+    fn section(&mut self, section: &SectionRef, id: SectionId) -> Result<SectionBlob> {
+        let (blob, object) = self.open(section.object)?;
+        let end = section.offset.saturating_add(section.length);
+        let bytes = blob.slice(section.offset..end).map_err(|error| error.in_file(&object))?;
+        let SectionRef { group, object: _, offset, length: _, checksum, entries } = *section;
+        Ok(SectionBlob { id, group, bytes, object, offset, checksum, entries })
+    }
+
+    fn open(&mut self, position: u32) -> Result<(Blob, String)> {
+        if let Some(opened) = self.opened.get(&position) {
+            return Ok(opened.clone());
+        }
+        let object = usize::try_from(position).ok().and_then(|position| self.objects.get(position));
+        let object =
+            object.ok_or_else(|| Error::internal("a section names an object that its handle does not have"))?;
+        let opened = (self.snapshot.object(object)?, self.snapshot.object_path(object)?.to_string());
+        self.opened.insert(position, opened.clone());
+        Ok(opened)
+    }
+}
+
+impl<'a> OperatorReader<'a> {
+    /// What the manifest says of the operator.
+    pub fn description(&self) -> &'a OperatorSnapshot {
+        self.operator
+    }
+
+    /// The snapshot it belongs to.
+    pub fn snapshot(&self) -> &'a SnapshotReader {
+        self.snapshot
+    }
+
+    /// Max parallelism the snapshot was taken with.
+    pub fn max_parallelism(&self) -> MaxParallelism {
+        self.operator.max_parallelism
+    }
+
+    /// Serializer of the keys, if the operator has keyed state.
+    pub fn key(&self) -> Option<&'a SerializerSnapshot> {
+        self.operator.key.as_ref()
+    }
+
+    /// Descriptions of all states, sorted by name.
+    pub fn states(&self) -> &'a [StateMeta] {
+        &self.operator.states
+    }
+
+    /// The sections of the key groups in `range`, from whichever subtasks wrote them. Objects are opened (mapped, on a local
+    /// file system) when their first section comes up; no byte of a section outside the range is read.
+    pub fn sections(&self, range: KeyGroupRange) -> impl Iterator<Item = Result<SectionBlob>> + 'a {
+        let (snapshot, id) = (self.snapshot, self.operator.id);
+        let handles = self.operator.subtasks.iter().filter_map(|subtask| subtask.keyed.as_ref());
+        handles.filter(move |handle| handle.range.intersect(range).is_some()).flat_map(move |handle| {
+            let mut objects = OpenedObjects::new(snapshot, &handle.objects);
+            let wanted = handle.sections.iter().filter(move |section| range.contains(section.group));
+            wanted.map(move |section| objects.section(section, section.id(id, handle.format)))
+        })
+    }
+
+    /// The operator state that each subtask wrote, in subtask order: its index, the section's bytes and its object's path.
+    pub fn operator_state(&self) -> Result<Vec<(u32, Blob, String)>> {
+        let mut parts = Vec::new();
+        for subtask in &self.operator.subtasks {
+            let (bytes, object) = match &subtask.operator {
+                None => continue,
+                Some(OperatorStateHandle { content: OperatorStateContent::Inline(bytes), .. }) => {
+                    (Blob::from(bytes.clone()), layout::manifest(&self.snapshot.directory)?.to_string())
+                }
+                Some(OperatorStateHandle { content: OperatorStateContent::Object(object), .. }) => {
+                    (self.snapshot.object(object)?, self.snapshot.object_path(object)?.to_string())
+                }
+            };
+            parts.push((subtask.index.0, bytes, object));
+        }
+        Ok(parts)
+    }
+}

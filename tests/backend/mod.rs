@@ -1,0 +1,3 @@
+//! Backends through the public API.
+
+mod round_trip;
