@@ -8,8 +8,9 @@
     reason = "a test that panics is a test that fails"
 )]
 
-mod checkpoint;
 mod backend;
+mod checkpoint;
 mod format;
+mod serializer;
 #[cfg(feature = "test-util")]
 mod storage;

@@ -86,6 +86,10 @@ impl Writer {
     /// Appends an unsigned LEB128 number, one to ten bytes.
     #[inline]
     pub fn varint(&mut self, mut value: u64) {
+        // Almost every number written this way is a short length.
+        if let Ok(byte @ 0..=0x7F) = u8::try_from(value) {
+            return self.u8(byte);
+        }
         let mut encoded = [0u8; MAX_VARINT_BYTES];
         let mut len = 0;
         for slot in &mut encoded {

@@ -9,7 +9,8 @@
 //!
 //! * Magic, format and version are judged before anything else is read ([`preamble`]). Bytes of a version that is no
 //!   longer written are read for ever; a change to written bytes is a new version in a file of its own.
-//! * One value has one encoding. What is read without an error is written back as the same bytes.
+//! * What is written is a function of the records alone, but for the blocks and the order of entries in the native heap
+//!   format and for the codec of compressed blocks. Numbers and names have one encoding; a reader refuses any other.
 //! * A length is compared with what is left, and with [`Limits`], before anything is allocated for it.
 //!
 //! Failure behaviour: no byte sequence causes a panic. Damage is a [`Corrupt`](crate::ErrorKind::Corrupt) error with

@@ -14,12 +14,54 @@
 //! * *Described*: [`SerializerSnapshot::skip`] walks every encoding without the serializer.
 //!
 //! Failure behaviour: reading never panics and never allocates more than the input can justify.
+//!
+//! Serializers are small constants, put together like the types they stand for. Any serde type can be stored with
+//! [`Msgpack`] and may change later:
+//!
+//! ```
+//! use millpond::codec::{Reader, Writer};
+//! use millpond::serializer::{List, Msgpack, Serializer, Str, Tuple2};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Clone, Serialize, Deserialize)]
+//! struct Profile {
+//!     flights: u64,
+//! }
+//!
+//! // The same type, some releases later.
+//! #[derive(Clone, Serialize, Deserialize)]
+//! struct NewProfile {
+//!     #[serde(default)]
+//!     minutes: u64,
+//!     flights: u64,
+//! }
+//!
+//! const OLD: Tuple2<Str, List<Msgpack<Profile>>> = Tuple2(Str, List::new(Msgpack::new()));
+//! const NEW: Tuple2<Str, List<Msgpack<NewProfile>>> = Tuple2(Str, List::new(Msgpack::new()));
+//!
+//! let mut out = Writer::new();
+//! OLD.write(&("N14228".to_owned(), vec![Profile { flights: 3 }]), &mut out)?;
+//!
+//! let written = OLD.snapshot();
+//! assert_eq!(written.to_string(), "(string, list<msgpack struct Profile {flights: u64}>)");
+//! assert_eq!(
+//!     NEW.compatibility(&written).to_string(),
+//!     "compatible after migration: tuple field 1 list element field \"minutes\" is new"
+//! );
+//! let (_, profiles) = NEW.read_written(&written, &mut Reader::new(out.as_slice()))?;
+//! assert_eq!(profiles.first().map(|profile| (profile.flights, profile.minutes)), Some((3, 0)));
+//! # Ok::<(), millpond::Error>(())
+//! ```
+//!
+//! The bytes are specified in `formats/serializer/SPEC.md`.
 
 mod compatibility;
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 mod custom;
 mod enclosed;
+#[cfg(any(test, feature = "test-util"))]
+pub mod fuzz;
 mod list;
 mod map;
 mod msgpack;

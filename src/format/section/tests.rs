@@ -108,6 +108,58 @@ fn every_flipped_bit_is_found_with_key_group_and_offset() {
     }
 }
 
+/// Where the blocks of a section begin and end.
+fn block_ranges(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let blocks = SectionReader::new(bytes, 0, ID).unwrap().map(Result::unwrap);
+    blocks
+        .map(|block| {
+            let start = usize::try_from(block.offset).unwrap();
+            start..start + BLOCK_HEADER_BYTES + block.payload.len() + 4
+        })
+        .collect()
+}
+
+#[test]
+fn swapped_repeated_missing_and_zeroed_blocks_are_found() {
+    let (bytes, _) = section(Compression::None, 50_000);
+    let ranges = block_ranges(&bytes);
+    let (first, second) = (ranges[0].clone(), ranges[1].clone());
+    assert_eq!(first.len(), second.len(), "blocks of equal length, so that nothing but their checksums tells");
+    let joined = |parts: &[&[u8]]| parts.concat();
+    let (head, tail) = (&bytes[..first.start], &bytes[second.end..]);
+    let (a, b) = (&bytes[first.clone()], &bytes[second.clone()]);
+    let zeroed = vec![0; a.len()];
+    let damaged = [
+        joined(&[head, b, a, tail]),
+        joined(&[head, a, a, tail]),
+        joined(&[head, b, tail]),
+        joined(&[head, a, tail]),
+        joined(&[head, a, b, b, tail]),
+        joined(&[head, a, &zeroed, tail]),
+    ];
+    for (case, damaged) in damaged.iter().enumerate() {
+        let error = read(damaged).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "case {case}");
+        assert_eq!((error.place().state.as_deref(), error.place().key_group), (Some("b"), Some(5)), "case {case}");
+    }
+}
+
+#[test]
+fn a_block_of_another_group_in_the_same_place_is_found() {
+    let (mine, _) = section(Compression::None, 10);
+    let mut writer = writer(Compression::None);
+    writer.begin(Owner::KeyGroup(KeyGroup(6))).unwrap();
+    writer.begin_state("b", StateKind::List).unwrap();
+    fill(&mut writer, 10);
+    writer.finish().unwrap();
+    let other = writer.close().unwrap();
+    let range = block_ranges(&mine)[0].clone();
+    let mut damaged = mine.clone();
+    damaged[range.clone()].copy_from_slice(&other[range]);
+    assert_ne!(damaged, mine);
+    assert_eq!(read(&damaged).unwrap_err().place().field, Some("crc"));
+}
+
 #[test]
 fn a_section_of_somebody_else_is_refused() {
     let (bytes, _) = section(Compression::None, 3);

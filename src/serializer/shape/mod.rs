@@ -177,9 +177,10 @@ impl fmt::Display for Shape {
             }
             Shape::Enum { name, variants } => {
                 write!(f, "enum {name} {{")?;
-                separated(f, variants, |f, variant| match &variant.content {
-                    None => f.write_str(&variant.name),
-                    Some(content) => write!(f, "{}: {content}", variant.name),
+                separated(f, variants, |f, variant| {
+                    f.write_str(&variant.name)?;
+                    variant.aliases.iter().try_for_each(|alias| write!(f, "/{alias}"))?;
+                    variant.content.as_ref().map_or(Ok(()), |content| write!(f, ": {content}"))
                 })?;
                 "}"
             }

@@ -123,6 +123,19 @@ impl State {
     }
 }
 
+/// What is tried where a type takes a string: common things that are stored as one.
+pub(super) const TEXTS: [&str; 9] = [
+    "a",
+    "",
+    "0",
+    "2000-01-01",
+    "2000-01-01T00:00:00Z",
+    "00:00:00",
+    "00000000-0000-0000-0000-000000000000",
+    "127.0.0.1",
+    "http://a.example/",
+];
+
 /// What is tried where a type takes whatever comes.
 fn offer_anything<'de, V: Visitor<'de>>(visitor: V, rejected: usize) -> Result<V::Value, Error> {
     match rejected {
@@ -177,7 +190,7 @@ impl<'de> de::Deserializer<'de> for Tracer<'_> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.leaf(Shape::String, |rejected| visitor.visit_str(["a", "", "0"].get(rejected).unwrap_or(&"a")))
+        self.leaf(Shape::String, |rejected| visitor.visit_str(TEXTS.get(rejected).unwrap_or(&"a")))
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

@@ -1,3 +1,4 @@
+use super::deserializer::TEXTS;
 use crate::serializer::shape::{Field, Shape, Variant};
 
 /// What is known about one place in a type.
@@ -116,7 +117,8 @@ impl Kind {
     fn inputs(&self) -> usize {
         match self {
             Kind::Any => 8,
-            Kind::Leaf(Shape::String) | Kind::List(_) => 3,
+            Kind::Leaf(Shape::String) => TEXTS.len(),
+            Kind::List(_) => 3,
             Kind::Leaf(Shape::Unit) | Kind::UnitStruct | Kind::Tuple(_) | Kind::Struct(_) | Kind::Enum(_) => 1,
             Kind::Leaf(_) | Kind::Option(_) | Kind::Map(..) => 2,
             Kind::Unknown => 1,

@@ -241,6 +241,19 @@ impl<'de> Deserialize<'de> for Email {
     }
 }
 
+/// Reads a date and time, nothing else.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Instant(String);
+
+impl TryFrom<String> for Instant {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        if text.contains('T') { Ok(Instant(text)) } else { Err("no date and time") }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(try_from = "RawSpan")]
 struct Span {
@@ -296,6 +309,7 @@ fn parts_that_reject_what_is_made_up_are_any_and_the_rest_is_seen() {
     assert!(!required.contains(&"copies") && !required.contains(&"extra"));
     assert_eq!(shown::<CheckedVariants>(), "enum CheckedVariants {Mail: any, Both: (any, any), Number: u8}");
     assert_eq!(shown::<Vec<Email>>(), "list<any>");
+    assert_eq!(shown::<(Instant, u8)>(), "(string, u8)", "the texts that are tried include a date and time");
 }
 
 #[derive(Deserialize)]
