@@ -3,7 +3,8 @@
 use crate::codec::{Reader, Writer};
 use crate::error::Result;
 
-/// Appends what `write` appends, with its length in front. Short content is not copied. On an error nothing is appended.
+/// Appends what `write` appends, with its length in front. Short content is not copied. On an error nothing is
+/// appended.
 pub(super) fn write(out: &mut Writer, write: impl FnOnce(&mut Writer) -> Result<()>) -> Result<()> {
     let start = out.len();
     out.u8(0);

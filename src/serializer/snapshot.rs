@@ -138,7 +138,7 @@ impl SerializerSnapshot {
         *nodes += 1;
         if depth >= MAX_DEPTH || *nodes > MAX_NODES {
             return Err(Error::invalid_input(format!(
-                "a type nests deeper than {MAX_DEPTH} levels or has more than {MAX_NODES} parts; store it as MessagePack"
+                "a type nests deeper than {MAX_DEPTH} levels or has over {MAX_NODES} parts; store it as MessagePack"
             )));
         }
         if let SerializerSnapshot::Unknown { tag, version, payload } = self {
@@ -304,7 +304,9 @@ impl fmt::Display for SerializerSnapshot {
                 ")"
             }
             SerializerSnapshot::Msgpack(shape) => return write!(f, "msgpack {shape}"),
-            SerializerSnapshot::Custom { name, version, .. } => return write!(f, "custom {name} v{version}"),
+            SerializerSnapshot::Custom { name, version, .. } => {
+                return write!(f, "custom {} v{version}", name.escape_debug());
+            }
             SerializerSnapshot::Unknown { tag, version, .. } => return write!(f, "unknown type {tag} v{version}"),
         };
         f.write_str(text)

@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 /// Any type that serde reads and writes: varint length, then MessagePack with field names and variant names.
 ///
 /// Because fields and variants are stored by name, a later version of the type may add fields that have a default,
-/// remove and reorder fields, add variants, widen integers, and make a field optional; the module [`shape`](super::shape)
-/// has all the rules.
+/// remove and reorder fields, add variants, widen integers, and make a field optional; the module
+/// [`shape`](super::shape) has all the rules.
 ///
 /// What the type has to keep:
 ///
@@ -28,8 +28,8 @@ use crate::error::{Error, Result};
 /// * As a key, the type must not hold unordered collections (`HashMap`, `HashSet`): equal keys would get different
 ///   bytes, hence different key groups. `BTreeMap` and `BTreeSet` are fine. Nothing checks this.
 ///
-/// Values that nest arrays and maps more than 128 deep are refused on write and on read, so that a recursive type cannot
-/// exhaust the stack.
+/// Values that nest arrays and maps more than 128 deep are refused on write and on read, so that a recursive type
+/// cannot exhaust the stack.
 pub struct Msgpack<T> {
     value: PhantomData<fn() -> T>,
 }
@@ -103,8 +103,8 @@ where
         })
     }
 
-    /// Compares field by field; [`shape`](super::shape) has the rules. What is accepted is read by [`read`](Serializer::read) as
-    /// well, because MessagePack describes itself.
+    /// Compares field by field; [`shape`](super::shape) has the rules. What is accepted is read by
+    /// [`read`](Serializer::read) as well, because MessagePack describes itself.
     fn compatibility(&self, written: &SerializerSnapshot) -> Compatibility {
         match written {
             SerializerSnapshot::Msgpack(shape) => shape.compatibility_of::<T>(),

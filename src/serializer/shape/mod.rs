@@ -129,8 +129,8 @@ pub struct Variant {
 impl Shape {
     /// The shape of the values of `T`.
     ///
-    /// Found by deserializing `T` from made-up input, which takes microseconds to milliseconds: once per registration is
-    /// fine, once per record is not. Parts that cannot be found out are [`Shape::Any`].
+    /// Found by deserializing `T` from made-up input, which takes microseconds to milliseconds: once per registration
+    /// is fine, once per record is not. Parts that cannot be found out are [`Shape::Any`].
     pub fn of<T: DeserializeOwned>() -> Self {
         trace::trace::<T>().shape()
     }
@@ -142,6 +142,7 @@ impl Shape {
 }
 
 impl fmt::Display for Shape {
+    /// Control characters in stored names are escaped, so that they cannot take over a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Shape::Any => "any",
@@ -171,15 +172,15 @@ impl fmt::Display for Shape {
                 ")"
             }
             Shape::Struct { name, fields } => {
-                write!(f, "struct {name} {{")?;
-                separated(f, fields, |f, field| write!(f, "{}: {}", field.name, field.shape))?;
+                write!(f, "struct {} {{", name.escape_debug())?;
+                separated(f, fields, |f, field| write!(f, "{}: {}", field.name.escape_debug(), field.shape))?;
                 "}"
             }
             Shape::Enum { name, variants } => {
-                write!(f, "enum {name} {{")?;
+                write!(f, "enum {} {{", name.escape_debug())?;
                 separated(f, variants, |f, variant| {
-                    f.write_str(&variant.name)?;
-                    variant.aliases.iter().try_for_each(|alias| write!(f, "/{alias}"))?;
+                    write!(f, "{}", variant.name.escape_debug())?;
+                    variant.aliases.iter().try_for_each(|alias| write!(f, "/{}", alias.escape_debug()))?;
                     variant.content.as_ref().map_or(Ok(()), |content| write!(f, ": {content}"))
                 })?;
                 "}"
@@ -198,4 +199,19 @@ fn separated<T>(
         f.write_str(if index == 0 { "" } else { ", " })?;
         show(f, item)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_names_cannot_take_over_a_terminal() {
+        let field = Field { name: "\u{1b}[2J".into(), shape: Shape::U8 };
+        let variant = Variant { name: "A\n".into(), aliases: vec!["B\r".into()], content: None };
+        let shape = Shape::Struct { name: "é".into(), fields: vec![field] };
+        assert_eq!(shape.to_string(), "struct é {\\u{1b}[2J: u8}");
+        let shape = Shape::Enum { name: "\0".into(), variants: vec![variant] };
+        assert_eq!(shape.to_string(), "enum \\0 {A\\n/B\\r}");
+    }
 }

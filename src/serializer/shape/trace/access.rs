@@ -269,8 +269,8 @@ impl<'a> Variants<'a> {
     }
 }
 
-/// The variant to use for an enum that is not recorded: one that ends the recursion, if one is known, otherwise one after
-/// the other.
+/// The variant to use for an enum that is not recorded: one that ends the recursion, if one is known, otherwise one
+/// after the other.
 fn exit(state: &mut State, type_name: &'static str, count: usize) -> Option<usize> {
     if let Some(index) = state.exits.get(type_name) {
         return Some(*index);

@@ -1,12 +1,12 @@
 //! Finding the shape of a serde type without a value of it.
 //!
-//! A type is deserialized again and again from made-up input. What it asks for is recorded in a tree of
-//! [`Node`]s, and each pass makes up the input that promises to teach something new: a variant not yet seen, a field left
-//! out to see whether it has a default, a field nobody knows. A pass that teaches nothing is the last one.
+//! A type is deserialized again and again from made-up input. What it asks for is recorded in a tree of [`Node`]s, and
+//! each pass makes up the input that promises to teach something new: a variant not yet seen, a field left out to see
+//! whether it has a default, a field nobody knows. A pass that teaches nothing is the last one.
 //!
-//! Made-up input may be rejected, because the type checks what it reads. Then another one is tried, and when none is left
-//! the node is *dead*: no value of it can be made up. Whatever can be left out around it is left out (an option is none, a
-//! list is empty, a field with a default is missing), so that the rest of the type is still seen.
+//! Made-up input may be rejected, because the type checks what it reads. Then another one is tried, and when none is
+//! left the node is *dead*: no value of it can be made up. Whatever can be left out around it is left out (an option is
+//! none, a list is empty, a field with a default is missing), so that the rest of the type is still seen.
 //!
 //! A type that contains itself is not followed twice: the inner occurrence is [`Kind::Any`], and the smallest value
 //! that can be made up is given to it, recording nothing.

@@ -436,3 +436,31 @@ fn nothing_that_a_type_does_stops_or_breaks_the_search() {
     let mut out = crate::codec::Writer::new();
     Shape::of::<Bottomless>().encode(&mut out).unwrap();
 }
+
+#[derive(Deserialize)]
+enum Wide {
+    A(Box<Wide>, Box<Wide>),
+    B(Vec<Wide>, Option<Box<Wide>>, Level<Level<Level<u8>>>),
+    C { left: Box<Level<Wide>>, right: Level<Level<Kinds>>, more: BTreeMap<String, Wide> },
+    D(Profile),
+    E([Kinds; 8]),
+    F,
+}
+
+#[derive(Deserialize)]
+struct Level<T> {
+    a: T,
+    b: Option<T>,
+    c: Vec<T>,
+    #[serde(default)]
+    d: u8,
+}
+
+#[test]
+fn a_large_type_is_seen_to_its_end() {
+    let shown = shown::<Wide>();
+    assert!(shown.starts_with("enum Wide {A: (any, any), B: (list<any>, option<any>, struct Level {a: struct Level {"));
+    assert!(shown.ends_with("F}"));
+    assert_eq!(shown.matches("struct Gone {at: i64, why: string}").count(), 9 + 1 + 8);
+    assert_eq!(shown.matches("lost: ()").count(), 9 + 1 + 8);
+}
