@@ -1,16 +1,21 @@
 //! State backends: where keyed and operator state lives while a job runs.
 //!
-//! [`heap`] keeps typed values in memory. [`operator`] keeps the state of subtasks. What they have in common: states are
-//! registered by descriptor, opened by handle, snapshotted in two phases, and restored from any snapshot of the same max
+//! [`KeyedBackend`] is the keyed state of a subtask on a backend that configuration chooses; operator code uses it and names
+//! no backend. [`heap`] keeps typed values in memory. [`operator`] keeps the state of subtasks. What they have in common:
+//! states are registered by descriptor, opened by handle, snapshotted in two phases, and restored from any snapshot of the same max
 //! parallelism, whatever the parallelism it was taken at.
 
 pub mod handle;
 pub mod heap;
+mod keyed;
 pub mod operator;
 
+use std::hash::Hash;
 use std::sync::Arc;
 
-use std::hash::Hash;
+pub use keyed::{
+    Aggregating, BackendConfig, BackendKind, KeyContext, KeyedBackend, List, Map, Reducing, Snapshot, Timers, Value,
+};
 
 use crate::clock::Clock;
 use crate::key_group::{KeyGroupRange, MaxParallelism};
@@ -45,4 +50,15 @@ pub enum KeyedSnapshotFormat {
     Canonical,
     /// The backend's own format: faster.
     Native,
+}
+
+/// Sizes of one state of a backend.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Entries: keys and namespaces for which something is stored, expired or not.
+    pub entries: usize,
+    /// Key groups that a snapshot holds, or that have not folded back what was written meanwhile.
+    pub unsettled_groups: usize,
+    /// Changes kept beside the tables because of snapshots: what snapshots cost in memory, in entries.
+    pub layered_changes: usize,
 }

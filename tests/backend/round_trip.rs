@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use millpond::backend::handle::{AggregatingHandle, ListHandle, MapHandle, ReducingHandle, TimerHandle, ValueHandle};
-use millpond::backend::heap::{KeyedBackend, Snapshot};
-use millpond::backend::{KeyedParameters, KeyedSnapshotFormat};
+use millpond::backend::{BackendConfig, KeyedBackend, KeyedParameters, KeyedSnapshotFormat, Snapshot};
 use millpond::clock::ManualClock;
 use millpond::format::manifest::{Manifest, SnapshotKind};
 use millpond::ids::{CheckpointId, JobId, SubtaskIndex};
@@ -134,8 +133,11 @@ struct Cluster {
 
 impl Cluster {
     fn new(parallelism: u32) -> Cluster {
-        let jobs =
-            (0..parallelism).map(|index| Job::open(KeyedBackend::new(parameters(index, parallelism), Str))).collect();
+        let jobs = (0..parallelism)
+            .map(|index| {
+                Job::open(KeyedBackend::new(&BackendConfig::default(), parameters(index, parallelism), Str).unwrap())
+            })
+            .collect();
         Cluster { storage: Arc::new(MemoryStorage::new(1 << 30)), jobs }
     }
 
@@ -179,7 +181,12 @@ impl Cluster {
         let reader = SnapshotReader::open(self.storage.clone(), directory.clone()).unwrap();
         let operator = reader.operator(UID).unwrap();
         let jobs = (0..parallelism)
-            .map(|index| Job::open(KeyedBackend::restore(parameters(index, parallelism), Str, &operator).unwrap()))
+            .map(|index| {
+                Job::open(
+                    KeyedBackend::restore(&BackendConfig::default(), parameters(index, parallelism), Str, &operator)
+                        .unwrap(),
+                )
+            })
             .collect();
         Cluster { storage: self.storage.clone(), jobs }
     }
@@ -249,4 +256,31 @@ fn canonical_bytes_do_not_depend_on_history_or_parallelism() {
         let again = other.publish(id, snapshots, KeyedSnapshotFormat::Canonical);
         assert_eq!(other.manifest(&again).keyed_digest().unwrap(), digest, "parallelism {parallelism}");
     }
+}
+
+#[test]
+fn visits_find_everything_that_the_keys_hold() {
+    let mut cluster = Cluster::new(2);
+    for n in 0..300u64 {
+        let key = &keys()[n as usize % 60];
+        cluster.job(key).process(key, n);
+    }
+    let mut seen = [0usize; 8];
+    for job in &cluster.jobs {
+        job.backend.for_each_key(&job.windowed, |_, _| seen[0] += 1).unwrap();
+        job.backend.for_each_value(&job.value, |_, (), _| seen[1] += 1).unwrap();
+        job.backend
+            .for_each_value(&job.windowed, |_, window, n| seen[2] += (n % 3 * 1000 == window.start_ms as u64) as usize)
+            .unwrap();
+        job.backend.for_each_list(&job.list, |_, (), list| seen[3] += list.len()).unwrap();
+        job.backend
+            .for_each_map_entry(&job.map, |_, (), user_key, n| seen[4] += (*user_key == format!("k{}", n % 5)) as usize)
+            .unwrap();
+        job.backend.for_each_reduced(&job.reducing, |_, (), _| seen[5] += 1).unwrap();
+        job.backend.for_each_accumulator(&job.mean, |_, (), (_, count)| seen[6] += *count as usize).unwrap();
+        job.backend
+            .for_each_timer(&job.timers, |_, (), domain, _| seen[7] += (domain == TimeDomain::Event) as usize)
+            .unwrap();
+    }
+    assert_eq!(seen, [60, 60, 60, 300, 60, 60, 300, 300]);
 }

@@ -45,6 +45,17 @@ impl<T, S: Stamp> Elements<T, S> {
         self.stamps.iter().all(|stamp| liveness.is_live(*stamp))
     }
 
+    /// The elements that are not expired; copied only if some are.
+    pub(super) fn live_slice(&self, liveness: &Liveness) -> Cow<'_, [T]>
+    where
+        T: Clone,
+    {
+        if self.all_live(liveness) {
+            return Cow::Borrowed(&self.elements);
+        }
+        Cow::Owned(self.live(liveness).map(|(element, _)| element.clone()).collect())
+    }
+
     fn expire(&mut self, liveness: &Liveness) -> bool {
         if !self.all_live(liveness) {
             let stamps = &self.stamps;
@@ -210,8 +221,8 @@ where
         let shows_expired = self.shows_expired();
         match self.state.table.get(self.slot) {
             None => Cow::Borrowed(&[]),
-            Some(stored) if !S::TIMED || shows_expired || stored.all_live(&liveness) => Cow::Borrowed(&stored.elements),
-            Some(stored) => Cow::Owned(stored.live(&liveness).map(|(element, _)| element.clone()).collect()),
+            Some(stored) if shows_expired => Cow::Borrowed(&stored.elements),
+            Some(stored) => stored.live_slice(&liveness),
         }
     }
 

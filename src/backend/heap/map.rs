@@ -39,7 +39,8 @@ impl<U, V, S> Clone for Mapped<U, V, S> {
     }
 }
 
-fn live<'a, U, V, S: Stamp>(
+/// The entries that are not expired.
+pub(super) fn live<'a, U, V, S: Stamp>(
     map: &'a UserMap<U, V, S>,
     liveness: &Liveness,
 ) -> impl Iterator<Item = (&'a U, &'a Cell<V, S>)> {

@@ -22,6 +22,7 @@ mod state;
 mod table;
 mod timer;
 mod value;
+mod visit;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -35,15 +36,14 @@ use restore::Carried;
 use slot::foreign_handle;
 pub use snapshot::Snapshot;
 use state::State;
-pub use state::Statistics;
 use table::TableHasher;
 use timer::Timers;
 pub use timer::TimersAt;
 pub use value::{Aggregating, Reducing, Value};
 
 use super::KeyedParameters;
-use super::handle::{KeyedHandle, StateIndex, TimerHandle};
-use crate::backend::Key;
+use super::handle::{StateIndex, TimerHandle};
+use crate::backend::{Key, Statistics};
 use crate::codec::Writer;
 use crate::error::{Error, Result};
 use crate::key_group::{KeyGroup, KeyGroupRange};
@@ -144,21 +144,6 @@ where
     /// The moment of the next timer, `None` if none is set.
     pub fn next_timer_ms<N: Key>(&mut self, handle: &TimerHandle<N>, domain: TimeDomain) -> Result<Option<i64>> {
         self.timers_mut(handle)?.next_due_ms(domain)
-    }
-
-    /// Calls `visit` with every key and namespace for which a state holds something, in no particular order.
-    pub fn for_each_key<N: 'static>(
-        &self,
-        handle: &impl KeyedHandle<N>,
-        mut visit: impl FnMut(&KS::Value, &N),
-    ) -> Result<()> {
-        let state = self.states.get(handle.index()).ok_or_else(foreign_handle)?;
-        let mut foreign = false;
-        state.for_each_key(self.now_ms(), &mut |key, namespace| match namespace.downcast_ref() {
-            Some(namespace) => visit(key, namespace),
-            None => foreign = true,
-        });
-        if foreign { Err(foreign_handle()) } else { Ok(()) }
     }
 
     /// Removes expired values, looking at up to `budget` slots of each state; returns how many keys lost everything. For

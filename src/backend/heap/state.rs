@@ -6,20 +6,9 @@ use super::content::{Content, Liveness, SharedSerializer};
 use super::frozen::{Frozen, FrozenTable, FrozenTimers};
 use super::slot::TypedState;
 use super::timer::Timers;
-use crate::backend::Key;
+use crate::backend::{Key, Statistics};
 use crate::error::Result;
 use crate::format::record::StateMeta;
-
-/// Sizes of one state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// Entries: keys and namespaces for which something is stored, expired or not.
-    pub entries: usize,
-    /// Key groups that a snapshot holds, or that have not folded back what was written meanwhile.
-    pub unsettled_groups: usize,
-    /// Changes kept beside the tables because of snapshots: what snapshots cost in memory, in entries.
-    pub layered_changes: usize,
-}
 
 /// A state of a backend with keys of type `K`.
 pub(super) trait State<K>: Any + Send {
