@@ -3,16 +3,17 @@ use std::hash::BuildHasher;
 
 use super::KeyedBackend;
 use super::content::Content;
-use super::list::{List, ListAt};
-use super::map::{Map, MapAt};
-use super::slot::{At, TypedState, foreign_handle};
+use super::list::{List, ListsState};
+use super::map::{Map, MapsState};
 use super::table::{Slot, slot_hash};
 use super::timer::TimersAt;
-use super::value::{Aggregating, CellAt, Reducing, Value};
+use super::typed::{TypedState, foreign_handle};
+use super::value::{Aggregating, CellAt, CellState, Reducing, Value};
 use crate::backend::handle::{
     AggregatingHandle, ListHandle, MapHandle, ReducingHandle, StateIndex, TimerHandle, ValueHandle,
 };
 use crate::backend::{Data, Key};
+use crate::clock::Clock;
 use crate::error::Result;
 use crate::serializer::Serializer;
 use crate::state::Aggregate;
@@ -42,25 +43,22 @@ where
         self.key
     }
 
+    /// Finds a state in the one of its two types that `choose` wants, and what identifies the key and namespace in it.
     #[inline(always)]
-    fn at<'s, N, C>(&'s mut self, index: StateIndex, namespace: &'s N) -> Result<At<'s, KS::Value, N, C>>
+    fn open<'s, N, S>(
+        &'s mut self,
+        index: StateIndex,
+        namespace: &'s N,
+        choose: impl FnOnce(&'s mut dyn Any, &dyn Clock) -> Option<(S, i64)>,
+    ) -> Result<(S, Slot<'s, KS::Value, N>, i64)>
     where
         N: Key,
-        C: Content,
     {
         let KeyedBackend { parameters, hasher, states, .. } = &mut *self.backend;
-        let state: &mut dyn Any = &mut **states.get_mut(index).ok_or_else(foreign_handle)?;
-        let state: &mut TypedState<KS::Value, N, C> = state.downcast_mut().ok_or_else(foreign_handle)?;
         let slot = Slot { group: self.group, hash: slot_hash(hasher, self.hash, namespace), key: self.key, namespace };
-        let now_ms = match state.ttl {
-            None => 0,
-            Some(ttl) => {
-                let now_ms = parameters.clock.now_ms();
-                state.clean_up(now_ms, usize::from(ttl.cleanup.per_access));
-                now_ms
-            }
-        };
-        Ok(At { state, slot, now_ms })
+        let state = states.get_mut(index).and_then(|state| choose(&mut **state, &*parameters.clock));
+        let (state, now_ms) = state.ok_or_else(foreign_handle)?;
+        Ok((state, slot, now_ms))
     }
 
     #[inline(always)]
@@ -74,11 +72,11 @@ where
         N: Key,
         V: Data,
     {
-        if timed {
-            self.at(index, namespace).map(CellAt::Timed)
-        } else {
-            self.at(index, namespace).map(CellAt::Untimed)
-        }
+        let (state, slot, now_ms) = self.open(index, namespace, |state, clock| match timed {
+            false => Some((CellState::Untimed(state.downcast_mut()?), 0)),
+            true => timed_state(state, clock).map(|(state, now_ms)| (CellState::Timed(state), now_ms)),
+        })?;
+        Ok(CellAt { state, slot, now_ms })
     }
 
     /// Opens a value state.
@@ -171,11 +169,11 @@ where
         T: Data,
         N: Key,
     {
-        let at = match handle.timed {
-            true => ListAt::Timed(self.at(handle.index, namespace)?),
-            false => ListAt::Untimed(self.at(handle.index, namespace)?),
-        };
-        Ok(List(at))
+        let (state, slot, now_ms) = self.open(handle.index, namespace, |state, clock| match handle.timed {
+            false => Some((ListsState::Untimed(state.downcast_mut()?), 0)),
+            true => timed_state(state, clock).map(|(state, now_ms)| (ListsState::Timed(state), now_ms)),
+        })?;
+        Ok(List { state, slot, now_ms })
     }
 
     /// Opens a map state.
@@ -200,11 +198,11 @@ where
         V: Data,
         N: Key,
     {
-        let at = match handle.timed {
-            true => MapAt::Timed(self.at(handle.index, namespace)?),
-            false => MapAt::Untimed(self.at(handle.index, namespace)?),
-        };
-        Ok(Map(at))
+        let (state, slot, now_ms) = self.open(handle.index, namespace, |state, clock| match handle.timed {
+            false => Some((MapsState::Untimed(state.downcast_mut()?), 0)),
+            true => timed_state(state, clock).map(|(state, now_ms)| (MapsState::Timed(state), now_ms)),
+        })?;
+        Ok(Map { state, slot, now_ms })
     }
 
     /// Opens the timers.
@@ -226,4 +224,18 @@ where
         let (group, key_hash, key) = (self.group, self.hash, self.key);
         Ok(TimersAt { timers: self.backend.timers_mut(handle)?, group, key_hash, key, namespace })
     }
+}
+
+/// A state with a time to live, and the moment. Opening it also cleans up a little.
+fn timed_state<'s, K, N, C>(state: &'s mut dyn Any, clock: &dyn Clock) -> Option<(&'s mut TypedState<K, N, C>, i64)>
+where
+    K: Key,
+    N: Key,
+    C: Content,
+{
+    let state: &mut TypedState<K, N, C> = state.downcast_mut()?;
+    let now_ms = clock.now_ms();
+    let budget = state.ttl.map_or(0, |ttl| usize::from(ttl.cleanup.per_access));
+    state.clean_up(now_ms, budget);
+    Some((state, now_ms))
 }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::content::{Content, Liveness, SharedSerializer, Takeover};
-use super::slot::At;
 use super::stamp::{Stamp, Touched, Untimed};
+use super::table::Slot;
+use super::typed::TypedState;
 use crate::backend::{Data, Key};
 use crate::codec::{Reader, Writer};
 use crate::error::Result;
@@ -200,26 +201,27 @@ impl<T: Data, S: Stamp> Content for Listed<T, S> {
     }
 }
 
-/// The list of one key and namespace, with or without time to live.
-pub(super) enum ListAt<'a, K, N, T: Data> {
-    Untimed(At<'a, K, N, Listed<T, Untimed>>),
-    Timed(At<'a, K, N, Listed<T, Touched>>),
+/// A state of lists, with or without time to live.
+pub(super) enum ListsState<'a, K, N, T: Data> {
+    Untimed(&'a mut TypedState<K, N, Listed<T, Untimed>>),
+    Timed(&'a mut TypedState<K, N, Listed<T, Touched>>),
 }
 
-impl<K, N, T, S> At<'_, K, N, Listed<T, S>>
+impl<K, N, T, S> TypedState<K, N, Listed<T, S>>
 where
     K: Key,
     N: Key,
     T: Data,
     S: Stamp,
 {
-    fn get(&mut self) -> Cow<'_, [T]> {
+    #[inline(always)]
+    fn get(&mut self, slot: Slot<'_, K, N>, now_ms: i64) -> Cow<'_, [T]> {
         if S::TIMED {
-            self.prepare_read();
+            self.prepare_read(slot, now_ms);
         }
-        let liveness = self.liveness();
+        let liveness = self.liveness(now_ms);
         let shows_expired = self.shows_expired();
-        match self.state.table.get(self.slot) {
+        match self.table.get(slot) {
             None => Cow::Borrowed(&[]),
             Some(stored) if shows_expired => Cow::Borrowed(&stored.elements),
             Some(stored) => stored.live_slice(&liveness),
@@ -227,60 +229,67 @@ where
     }
 
     /// Applies the time to live before a read.
-    fn prepare_read(&mut self) {
-        let (liveness, now_ms) = (self.liveness(), self.now_ms);
-        let Some(stored) = self.state.table.get(self.slot) else { return };
+    fn prepare_read(&mut self, slot: Slot<'_, K, N>, now_ms: i64) {
+        let liveness = self.liveness(now_ms);
+        let Some(stored) = self.table.get(slot) else { return };
         if !self.shows_expired() && !stored.all_live(&liveness) {
-            self.state.table.update(self.slot, |stored| {
+            self.table.update(slot, |stored| {
                 if stored.as_mut().is_some_and(|elements| !elements.expire(&liveness)) {
                     *stored = None;
                 }
             });
         }
         if self.touches_on_read()
-            && let Some(stored) = self.state.table.get_mut(self.slot)
+            && let Some(stored) = self.table.get_mut(slot)
         {
             stored.stamps.iter_mut().filter(|stamp| liveness.is_live(**stamp)).for_each(|stamp| *stamp = S::at(now_ms));
         }
     }
 
-    fn add_all(&mut self, elements: impl IntoIterator<Item = T>) {
-        let stamp = S::at(self.now_ms);
+    #[inline(always)]
+    fn add_all(&mut self, slot: Slot<'_, K, N>, now_ms: i64, elements: impl IntoIterator<Item = T>) {
+        let stamp = S::at(now_ms);
         let mut elements = elements.into_iter();
-        if let Some(stored) = self.state.table.get_mut(self.slot) {
+        if let Some(stored) = self.table.get_mut(slot) {
             return elements.for_each(|element| stored.push(element, stamp));
         }
         let Some(first) = elements.next() else { return };
         let mut stored = Elements::with_capacity(elements.size_hint().0.saturating_add(1).min(4096));
         stored.push(first, stamp);
         elements.for_each(|element| stored.push(element, stamp));
-        self.state.table.set(self.slot, stored);
+        self.table.set(slot, stored);
     }
 
-    fn set(&mut self, elements: Vec<T>) {
+    fn set(&mut self, slot: Slot<'_, K, N>, now_ms: i64, elements: Vec<T>) {
         if elements.is_empty() {
-            return self.clear();
+            self.table.remove(slot);
+            return;
         }
-        let stamps = if S::TIMED { vec![S::at(self.now_ms); elements.len()] } else { Vec::new() };
-        self.state.table.set(self.slot, Elements { elements, stamps });
+        let stamps = if S::TIMED { vec![S::at(now_ms); elements.len()] } else { Vec::new() };
+        self.table.set(slot, Elements { elements, stamps });
     }
 
-    fn clear(&mut self) {
-        self.state.table.remove(self.slot);
+    fn clear(&mut self, slot: Slot<'_, K, N>, _now_ms: i64) {
+        self.table.remove(slot);
     }
 }
 
-macro_rules! each {
-    ($self:expr, $at:ident => $call:expr) => {
-        match $self {
-            ListAt::Untimed($at) => $call,
-            ListAt::Timed($at) => $call,
+/// Calls a method of the state, in whichever of its two types.
+macro_rules! list {
+    ($list:expr, $method:ident($($argument:expr)?)) => {
+        match &mut $list.state {
+            ListsState::Untimed(state) => state.$method($list.slot, $list.now_ms $(, $argument)?),
+            ListsState::Timed(state) => state.$method($list.slot, $list.now_ms $(, $argument)?),
         }
     };
 }
 
 /// The list of one key and namespace.
-pub struct List<'a, K, N, T: Data>(pub(super) ListAt<'a, K, N, T>);
+pub struct List<'a, K, N, T: Data> {
+    pub(super) state: ListsState<'a, K, N, T>,
+    pub(super) slot: Slot<'a, K, N>,
+    pub(super) now_ms: i64,
+}
 
 impl<K, N, T> ListState<T> for List<'_, K, N, T>
 where
@@ -290,7 +299,7 @@ where
 {
     #[inline]
     fn get(&mut self) -> Result<Cow<'_, [T]>> {
-        Ok(each!(&mut self.0, at => at.get()))
+        Ok(list!(self, get()))
     }
 
     #[inline]
@@ -300,19 +309,19 @@ where
 
     #[inline]
     fn add_all(&mut self, elements: impl IntoIterator<Item = T>) -> Result<()> {
-        each!(&mut self.0, at => at.add_all(elements));
+        list!(self, add_all(elements));
         Ok(())
     }
 
     #[inline]
     fn set(&mut self, elements: Vec<T>) -> Result<()> {
-        each!(&mut self.0, at => at.set(elements));
+        list!(self, set(elements));
         Ok(())
     }
 
     #[inline]
     fn clear(&mut self) -> Result<()> {
-        each!(&mut self.0, at => at.clear());
+        list!(self, clear());
         Ok(())
     }
 }

@@ -7,9 +7,9 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 use super::content::{Content, Liveness, SharedSerializer, Takeover, as_is_only};
-use super::slot::At;
 use super::stamp::{Cell, Stamp, Touched, Untimed};
-use super::table::TableHasher;
+use super::table::{Slot, TableHasher};
+use super::typed::TypedState;
 use crate::backend::{Data, Key};
 use crate::codec::{Reader, Writer};
 use crate::error::Result;
@@ -157,17 +157,17 @@ where
     }
 }
 
-/// The map of one key and namespace, with or without time to live.
-pub(super) enum MapAt<'a, K, N, U, V>
+/// A state of maps, with or without time to live.
+pub(super) enum MapsState<'a, K, N, U, V>
 where
     U: Key,
     V: Data,
 {
-    Untimed(At<'a, K, N, Mapped<U, V, Untimed>>),
-    Timed(At<'a, K, N, Mapped<U, V, Touched>>),
+    Untimed(&'a mut TypedState<K, N, Mapped<U, V, Untimed>>),
+    Timed(&'a mut TypedState<K, N, Mapped<U, V, Touched>>),
 }
 
-impl<K, N, U, V, S> At<'_, K, N, Mapped<U, V, S>>
+impl<K, N, U, V, S> TypedState<K, N, Mapped<U, V, S>>
 where
     K: Key,
     N: Key,
@@ -175,40 +175,48 @@ where
     V: Data,
     S: Stamp,
 {
-    fn visible(&self, user_key: &U) -> Option<&Cell<V, S>> {
-        let cell = self.state.table.get(self.slot)?.get(user_key)?;
-        (self.shows_expired() || self.liveness().is_live(cell.stamp)).then_some(cell)
+    fn visible(&self, slot: Slot<'_, K, N>, now_ms: i64, user_key: &U) -> Option<&Cell<V, S>> {
+        let cell = self.table.get(slot)?.get(user_key)?;
+        (self.shows_expired() || self.liveness(now_ms).is_live(cell.stamp)).then_some(cell)
     }
 
-    fn get(&mut self, user_key: &U) -> Option<&V> {
+    fn has(&self, slot: Slot<'_, K, N>, now_ms: i64, user_key: &U) -> bool {
+        self.visible(slot, now_ms, user_key).is_some()
+    }
+
+    fn has_none(&self, slot: Slot<'_, K, N>, now_ms: i64) -> bool {
+        self.entries(slot, now_ms).next().is_none()
+    }
+
+    fn get(&mut self, slot: Slot<'_, K, N>, now_ms: i64, user_key: &U) -> Option<&V> {
         if S::TIMED && self.touches_on_read() {
-            let (now_ms, liveness) = (self.now_ms, self.liveness());
-            let is_live = self.visible(user_key).is_some_and(|cell| liveness.is_live(cell.stamp));
-            if is_live && let Some(cell) = self.state.table.get_mut(self.slot).and_then(|map| map.get_mut(user_key)) {
+            let liveness = self.liveness(now_ms);
+            let is_live = self.visible(slot, now_ms, user_key).is_some_and(|cell| liveness.is_live(cell.stamp));
+            if is_live && let Some(cell) = self.table.get_mut(slot).and_then(|map| map.get_mut(user_key)) {
                 cell.stamp = S::at(now_ms);
             }
         }
-        self.visible(user_key).map(|cell| &cell.value)
+        self.visible(slot, now_ms, user_key).map(|cell| &cell.value)
     }
 
-    fn put(&mut self, user_key: U, value: V) {
-        let cell = Cell { value, stamp: S::at(self.now_ms) };
-        if let Some(map) = self.state.table.get_mut(self.slot) {
+    fn put(&mut self, slot: Slot<'_, K, N>, now_ms: i64, user_key: U, value: V) {
+        let cell = Cell { value, stamp: S::at(now_ms) };
+        if let Some(map) = self.table.get_mut(slot) {
             map.insert(user_key, cell);
             return;
         }
         let mut map = UserMap::with_hasher(TableHasher::default());
         map.insert(user_key, cell);
-        self.state.table.set(self.slot, map);
+        self.table.set(slot, map);
     }
 
-    fn update(&mut self, user_key: U, change: impl FnOnce(&mut Option<V>)) {
-        let (now_ms, liveness, shows_expired) = (self.now_ms, self.liveness(), self.shows_expired());
-        let Some(map) = self.state.table.get_mut(self.slot) else {
+    fn update(&mut self, slot: Slot<'_, K, N>, now_ms: i64, user_key: U, change: impl FnOnce(&mut Option<V>)) {
+        let (liveness, shows_expired) = (self.liveness(now_ms), self.shows_expired());
+        let Some(map) = self.table.get_mut(slot) else {
             let mut value = None;
             change(&mut value);
             if let Some(value) = value {
-                self.put(user_key, value);
+                self.put(slot, now_ms, user_key, value);
             }
             return;
         };
@@ -230,58 +238,68 @@ where
             }
         }
         if map.is_empty() {
-            self.clear();
+            self.clear(slot, now_ms);
         }
     }
 
-    fn remove(&mut self, user_key: &U) {
+    fn remove(&mut self, slot: Slot<'_, K, N>, now_ms: i64, user_key: &U) {
         // Looked up first: changing a map that a snapshot holds copies it.
-        let present = self.state.table.get(self.slot).is_some_and(|map| map.contains_key(user_key));
-        if present && let Some(map) = self.state.table.get_mut(self.slot) {
+        let present = self.table.get(slot).is_some_and(|map| map.contains_key(user_key));
+        if present && let Some(map) = self.table.get_mut(slot) {
             map.remove(user_key);
             if map.is_empty() {
-                self.clear();
+                self.clear(slot, now_ms);
             }
         }
     }
 
-    fn entries<'s>(&'s self) -> impl Iterator<Item = (&'s U, &'s V)> + use<'s, K, N, U, V, S> {
-        let (liveness, shows_expired) = (self.liveness(), self.shows_expired());
-        let cells = self.state.table.get(self.slot).into_iter().flatten();
+    fn entries<'s>(
+        &'s self,
+        slot: Slot<'_, K, N>,
+        now_ms: i64,
+    ) -> impl Iterator<Item = (&'s U, &'s V)> + use<'s, K, N, U, V, S> {
+        let (liveness, shows_expired) = (self.liveness(now_ms), self.shows_expired());
+        let cells = self.table.get(slot).into_iter().flatten();
         cells
             .filter(move |(_, cell)| shows_expired || liveness.is_live(cell.stamp))
             .map(|(user_key, cell)| (user_key, &cell.value))
     }
 
-    fn touch_all(&mut self) {
-        let (now_ms, liveness) = (self.now_ms, self.liveness());
+    fn touch_all(&mut self, slot: Slot<'_, K, N>, now_ms: i64) {
+        let liveness = self.liveness(now_ms);
         if S::TIMED
             && self.touches_on_read()
-            && let Some(map) = self.state.table.get_mut(self.slot)
+            && let Some(map) = self.table.get_mut(slot)
         {
             map.values_mut().filter(|cell| liveness.is_live(cell.stamp)).for_each(|cell| cell.stamp = S::at(now_ms));
         }
     }
 
-    fn clear(&mut self) {
-        self.state.table.remove(self.slot);
+    fn clear(&mut self, slot: Slot<'_, K, N>, _now_ms: i64) {
+        self.table.remove(slot);
     }
 }
 
-macro_rules! each {
-    ($self:expr, $at:ident => $call:expr) => {
-        match $self {
-            MapAt::Untimed($at) => $call,
-            MapAt::Timed($at) => $call,
+/// Calls a method of the state, in whichever of its two types.
+macro_rules! map {
+    ($map:expr, $method:ident($($argument:expr),*)) => {
+        match &mut $map.state {
+            MapsState::Untimed(state) => state.$method($map.slot, $map.now_ms $(, $argument)*),
+            MapsState::Timed(state) => state.$method($map.slot, $map.now_ms $(, $argument)*),
         }
     };
 }
 
 /// The map of one key and namespace.
-pub struct Map<'a, K, N, U, V>(pub(super) MapAt<'a, K, N, U, V>)
+pub struct Map<'a, K, N, U, V>
 where
     U: Key,
-    V: Data;
+    V: Data,
+{
+    pub(super) state: MapsState<'a, K, N, U, V>,
+    pub(super) slot: Slot<'a, K, N>,
+    pub(super) now_ms: i64,
+}
 
 impl<K, N, U, V> MapState<U, V> for Map<'_, K, N, U, V>
 where
@@ -292,48 +310,48 @@ where
 {
     #[inline]
     fn get(&mut self, user_key: &U) -> Result<Option<Cow<'_, V>>> {
-        Ok(each!(&mut self.0, at => at.get(user_key)).map(Cow::Borrowed))
+        Ok(map!(self, get(user_key)).map(Cow::Borrowed))
     }
 
     #[inline]
     fn put(&mut self, user_key: U, value: V) -> Result<()> {
-        each!(&mut self.0, at => at.put(user_key, value));
+        map!(self, put(user_key, value));
         Ok(())
     }
 
     #[inline]
     fn update(&mut self, user_key: U, change: impl FnOnce(&mut Option<V>)) -> Result<()> {
-        each!(&mut self.0, at => at.update(user_key, change));
+        map!(self, update(user_key, change));
         Ok(())
     }
 
     #[inline]
     fn remove(&mut self, user_key: &U) -> Result<()> {
-        each!(&mut self.0, at => at.remove(user_key));
+        map!(self, remove(user_key));
         Ok(())
     }
 
     #[inline]
     fn contains(&mut self, user_key: &U) -> Result<bool> {
-        Ok(each!(&self.0, at => at.visible(user_key).is_some()))
+        Ok(map!(self, has(user_key)))
     }
 
     #[inline]
     fn is_empty(&mut self) -> Result<bool> {
-        Ok(each!(&self.0, at => at.entries().next().is_none()))
+        Ok(map!(self, has_none()))
     }
 
     fn entries(&mut self) -> Result<crate::state::map::Entries<'_, U, V>> {
-        each!(&mut self.0, at => at.touch_all());
-        Ok(match &self.0 {
-            MapAt::Untimed(at) => Box::new(at.entries().map(borrowed)),
-            MapAt::Timed(at) => Box::new(at.entries().map(borrowed)),
+        map!(self, touch_all());
+        Ok(match &self.state {
+            MapsState::Untimed(state) => Box::new(state.entries(self.slot, self.now_ms).map(borrowed)),
+            MapsState::Timed(state) => Box::new(state.entries(self.slot, self.now_ms).map(borrowed)),
         })
     }
 
     #[inline]
     fn clear(&mut self) -> Result<()> {
-        each!(&mut self.0, at => at.clear());
+        map!(self, clear());
         Ok(())
     }
 }

@@ -15,12 +15,13 @@ mod map;
 mod register;
 mod restore;
 mod shards;
-mod slot;
+
 mod snapshot;
 mod stamp;
 mod state;
 mod table;
 mod timer;
+mod typed;
 mod value;
 mod visit;
 
@@ -33,12 +34,12 @@ pub use context::KeyContext;
 pub use list::List;
 pub use map::Map;
 use restore::Carried;
-use slot::foreign_handle;
 pub use snapshot::Snapshot;
 use state::State;
 use table::TableHasher;
 use timer::Timers;
 pub use timer::TimersAt;
+use typed::foreign_handle;
 pub use value::{Aggregating, Reducing, Value};
 
 use super::KeyedParameters;

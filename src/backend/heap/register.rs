@@ -8,10 +8,10 @@ use super::content::{Content, SharedSerializer, Single, Takeover, as_is_only};
 use super::list::Listed;
 use super::map::Mapped;
 use super::restore::Carried;
-use super::slot::{TypedState, check_same_registration, foreign_handle};
 use super::stamp::{Touched, Untimed};
 use super::state::State;
 use super::timer::Timers;
+use super::typed::{TypedState, check_same_registration, foreign_handle};
 use crate::backend::handle::{
     AggregatingHandle, ListHandle, MapHandle, ReducingHandle, StateIndex, TimerHandle, ValueHandle,
 };

@@ -4,8 +4,8 @@ use std::any::Any;
 
 use super::content::{Content, Liveness, SharedSerializer};
 use super::frozen::{Frozen, FrozenTable, FrozenTimers};
-use super::slot::TypedState;
 use super::timer::Timers;
+use super::typed::TypedState;
 use crate::backend::{Key, Statistics};
 use crate::error::Result;
 use crate::format::record::StateMeta;

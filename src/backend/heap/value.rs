@@ -3,19 +3,28 @@
 use std::borrow::Cow;
 
 use super::content::Single;
-use super::slot::At;
 use super::stamp::{Cell, Stamp, Touched, Untimed};
+use super::table::Slot;
+use super::typed::TypedState;
 use crate::backend::{Data, Key};
 use crate::error::Result;
 use crate::state::{Aggregate, AggregatingState, ReducingState, ValueState};
 
-/// The cell of one key and namespace, with or without time to live.
-pub(super) enum CellAt<'a, K, N, V: Data> {
-    Untimed(At<'a, K, N, Single<V, Untimed>>),
-    Timed(At<'a, K, N, Single<V, Touched>>),
+/// A state of cells, with or without time to live.
+pub(super) enum CellState<'a, K, N, V: Data> {
+    Untimed(&'a mut TypedState<K, N, Single<V, Untimed>>),
+    Timed(&'a mut TypedState<K, N, Single<V, Touched>>),
 }
 
-impl<K, N, V, S> At<'_, K, N, Single<V, S>>
+/// The cell of one key and namespace.
+pub(super) struct CellAt<'a, K, N, V: Data> {
+    pub(super) state: CellState<'a, K, N, V>,
+    pub(super) slot: Slot<'a, K, N>,
+    /// The moment the state was opened; only looked at where it is timed.
+    pub(super) now_ms: i64,
+}
+
+impl<K, N, V, S> TypedState<K, N, Single<V, S>>
 where
     K: Key,
     N: Key,
@@ -23,39 +32,40 @@ where
     S: Stamp,
 {
     #[inline(always)]
-    fn get(&mut self) -> Option<&V> {
-        if S::TIMED && !self.prepare_read() {
+    fn get(&mut self, slot: Slot<'_, K, N>, now_ms: i64) -> Option<&V> {
+        if S::TIMED && !self.prepare_read(slot, now_ms) {
             return None;
         }
-        self.state.table.get(self.slot).map(|cell| &cell.value)
+        self.table.get(slot).map(|cell| &cell.value)
     }
 
     /// Applies the time to live before a read; `false` if nothing is to be seen.
-    fn prepare_read(&mut self) -> bool {
-        let Some(cell) = self.state.table.get(self.slot) else { return false };
-        if self.liveness().is_live(cell.stamp) {
+    fn prepare_read(&mut self, slot: Slot<'_, K, N>, now_ms: i64) -> bool {
+        let Some(cell) = self.table.get(slot) else { return false };
+        if self.liveness(now_ms).is_live(cell.stamp) {
             if self.touches_on_read()
-                && let Some(cell) = self.state.table.get_mut(self.slot)
+                && let Some(cell) = self.table.get_mut(slot)
             {
-                cell.stamp = S::at(self.now_ms);
+                cell.stamp = S::at(now_ms);
             }
             return true;
         }
         if !self.shows_expired() {
-            self.state.table.remove(self.slot);
+            self.table.remove(slot);
             return false;
         }
         true
     }
 
     #[inline(always)]
-    fn set(&mut self, value: V) {
-        self.state.table.set(self.slot, Cell { value, stamp: S::at(self.now_ms) });
+    fn set(&mut self, slot: Slot<'_, K, N>, now_ms: i64, value: V) {
+        self.table.set(slot, Cell { value, stamp: S::at(now_ms) });
     }
 
-    fn update(&mut self, change: impl FnOnce(&mut Option<V>)) {
-        let (now_ms, liveness, shows_expired) = (self.now_ms, self.liveness(), self.shows_expired());
-        self.state.table.update(self.slot, |cell| {
+    #[inline(always)]
+    fn update(&mut self, slot: Slot<'_, K, N>, now_ms: i64, change: impl FnOnce(&mut Option<V>)) {
+        let (liveness, shows_expired) = (self.liveness(now_ms), self.shows_expired());
+        self.table.update(slot, |cell| {
             let mut value =
                 cell.take().filter(|cell| shows_expired || liveness.is_live(cell.stamp)).map(|cell| cell.value);
             change(&mut value);
@@ -65,27 +75,42 @@ where
 
     /// Folds an input into the live value, or starts with what `first` makes of it.
     #[inline(always)]
-    fn fold<I>(&mut self, input: I, add: impl FnOnce(&mut V, I), first: impl FnOnce(I) -> V) {
-        let (now_ms, liveness) = (self.now_ms, self.liveness());
-        match self.state.table.get_mut(self.slot) {
+    fn fold<I>(
+        &mut self,
+        slot: Slot<'_, K, N>,
+        now_ms: i64,
+        input: I,
+        add: impl FnOnce(&mut V, I),
+        first: impl FnOnce(I) -> V,
+    ) {
+        let liveness = self.liveness(now_ms);
+        match self.table.get_mut(slot) {
             Some(cell) if liveness.is_live(cell.stamp) => {
                 add(&mut cell.value, input);
                 cell.stamp = S::at(now_ms);
             }
-            _ => self.set(first(input)),
+            _ => self.set(slot, now_ms, first(input)),
         }
     }
 
-    fn clear(&mut self) {
-        self.state.table.remove(self.slot);
+    #[inline(always)]
+    fn clear(&mut self, slot: Slot<'_, K, N>) {
+        self.table.remove(slot);
     }
 }
 
-macro_rules! each {
-    ($self:expr, $at:ident => $call:expr) => {
-        match $self {
-            CellAt::Untimed($at) => $call,
-            CellAt::Timed($at) => $call,
+/// Calls a method of the state, in whichever of its two types.
+macro_rules! cell {
+    ($cell:expr, $method:ident(now $(, $argument:expr)*)) => {
+        match &mut $cell.state {
+            CellState::Untimed(state) => state.$method($cell.slot, $cell.now_ms $(, $argument)*),
+            CellState::Timed(state) => state.$method($cell.slot, $cell.now_ms $(, $argument)*),
+        }
+    };
+    ($cell:expr, clear()) => {
+        match &mut $cell.state {
+            CellState::Untimed(state) => state.clear($cell.slot),
+            CellState::Timed(state) => state.clear($cell.slot),
         }
     };
 }
@@ -101,24 +126,24 @@ where
 {
     #[inline(always)]
     fn get(&mut self) -> Result<Option<Cow<'_, V>>> {
-        Ok(each!(&mut self.0, at => at.get()).map(Cow::Borrowed))
+        Ok(cell!(self.0, get(now)).map(Cow::Borrowed))
     }
 
     #[inline(always)]
     fn set(&mut self, value: V) -> Result<()> {
-        each!(&mut self.0, at => at.set(value));
+        cell!(self.0, set(now, value));
         Ok(())
     }
 
     #[inline(always)]
     fn update(&mut self, change: impl FnOnce(&mut Option<V>)) -> Result<()> {
-        each!(&mut self.0, at => at.update(change));
+        cell!(self.0, update(now, change));
         Ok(())
     }
 
     #[inline(always)]
     fn clear(&mut self) -> Result<()> {
-        each!(&mut self.0, at => at.clear());
+        cell!(self.0, clear());
         Ok(())
     }
 }
@@ -137,19 +162,19 @@ where
 {
     #[inline(always)]
     fn get(&mut self) -> Result<Option<Cow<'_, V>>> {
-        Ok(each!(&mut self.cell, at => at.get()).map(Cow::Borrowed))
+        Ok(cell!(self.cell, get(now)).map(Cow::Borrowed))
     }
 
     #[inline(always)]
     fn add(&mut self, value: V) -> Result<()> {
         let reduce = self.reduce;
-        each!(&mut self.cell, at => at.fold(value, reduce, |value| value));
+        cell!(self.cell, fold(now, value, reduce, |value| value));
         Ok(())
     }
 
     #[inline(always)]
     fn clear(&mut self) -> Result<()> {
-        each!(&mut self.cell, at => at.clear());
+        cell!(self.cell, clear());
         Ok(())
     }
 }
@@ -165,7 +190,7 @@ where
 {
     #[inline(always)]
     fn get(&mut self) -> Result<Option<A::Output>> {
-        Ok(each!(&mut self.0, at => at.get()).map(A::result))
+        Ok(cell!(self.0, get(now)).map(A::result))
     }
 
     #[inline(always)]
@@ -175,13 +200,13 @@ where
             A::add(&mut accumulator, input);
             accumulator
         };
-        each!(&mut self.0, at => at.fold(input, A::add, first));
+        cell!(self.0, fold(now, input, A::add, first));
         Ok(())
     }
 
     #[inline(always)]
     fn clear(&mut self) -> Result<()> {
-        each!(&mut self.0, at => at.clear());
+        cell!(self.0, clear());
         Ok(())
     }
 }

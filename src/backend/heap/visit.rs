@@ -6,9 +6,9 @@ use super::KeyedBackend;
 use super::content::{Content, Liveness, Single};
 use super::list::Listed;
 use super::map::{Mapped, live};
-use super::slot::{TypedState, foreign_handle};
 use super::stamp::{Stamp, Touched, Untimed};
 use super::timer::Timers;
+use super::typed::{TypedState, foreign_handle};
 use crate::backend::handle::{
     AggregatingHandle, KeyedHandle, ListHandle, MapHandle, ReducingHandle, StateIndex, TimerHandle, ValueHandle,
 };

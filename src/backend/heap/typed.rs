@@ -1,8 +1,8 @@
-//! A registered state, and one key and namespace of it.
+//! A registered state with its types.
 
 use super::content::{Content, Liveness, SharedSerializer};
 use super::shards::SweepCursor;
-use super::table::{Slot, Table, TableHasher};
+use super::table::{Table, TableHasher};
 use crate::backend::Key;
 use crate::error::{Error, Result};
 use crate::format::record::StateMeta;
@@ -46,6 +46,16 @@ where
         Liveness { ttl: self.ttl, now_ms }
     }
 
+    /// Whether an expired value that is still there shows.
+    pub(super) fn shows_expired(&self) -> bool {
+        self.ttl.is_some_and(|ttl| ttl.visibility == TtlVisibility::ReturnUntilCleanedUp)
+    }
+
+    /// Whether a read counts as touching.
+    pub(super) fn touches_on_read(&self) -> bool {
+        self.ttl.is_some_and(|ttl| ttl.update == TtlUpdate::OnReadAndWrite)
+    }
+
     /// Looks at up to `budget` slots of the table and removes what is expired; returns how many it removed.
     pub(super) fn clean_up(&mut self, now_ms: i64, mut budget: usize) -> usize {
         let liveness = self.liveness(now_ms);
@@ -74,29 +84,6 @@ where
 impl<K, N, C: Content> std::fmt::Debug for TypedState<K, N, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TypedState").field("meta", &self.meta).finish_non_exhaustive()
-    }
-}
-
-/// One key and namespace of a state, opened at one moment.
-pub(super) struct At<'a, K, N, C: Content> {
-    pub(super) state: &'a mut TypedState<K, N, C>,
-    pub(super) slot: Slot<'a, K, N>,
-    pub(super) now_ms: i64,
-}
-
-impl<K, N, C: Content> At<'_, K, N, C> {
-    /// Whether an expired value that is still there shows.
-    pub(super) fn shows_expired(&self) -> bool {
-        self.state.ttl.is_some_and(|ttl| ttl.visibility == TtlVisibility::ReturnUntilCleanedUp)
-    }
-
-    /// Whether a read counts as touching.
-    pub(super) fn touches_on_read(&self) -> bool {
-        self.state.ttl.is_some_and(|ttl| ttl.update == TtlUpdate::OnReadAndWrite)
-    }
-
-    pub(super) fn liveness(&self) -> Liveness {
-        Liveness { ttl: self.state.ttl, now_ms: self.now_ms }
     }
 }
 
