@@ -1,6 +1,6 @@
 //! From what subtasks report to a manifest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::format::manifest::{
@@ -89,6 +89,7 @@ fn operator(id: OperatorId, mut reports: Vec<SubtaskReport>) -> Result<OperatorS
         if let Some(reported) = report.key {
             agree("the key type", key.get_or_insert_with(|| reported.clone()), &reported)?;
         }
+        check_distinct(&report.states)?;
         for state in report.states {
             let known = states.entry(state.name.clone()).or_insert_with(|| state.clone());
             agree("a state", known, &state).map_err(|error| error.in_state(&state.name))?;
@@ -106,6 +107,19 @@ fn operator(id: OperatorId, mut reports: Vec<SubtaskReport>) -> Result<OperatorS
         states: states.into_values().collect(),
         subtasks,
     })
+}
+
+/// Checks that the keyed and the operator state of a subtask have different names.
+fn check_distinct(states: &[StateMeta]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    match states.iter().find(|state| !names.insert(&state.name)) {
+        None => Ok(()),
+        Some(twice) => Err(Error::invalid_input(format!(
+            "the name {:?} stands for two states, one of them {} state; give one of them another name",
+            twice.name, twice.kind
+        ))
+        .in_state(&twice.name)),
+    }
 }
 
 fn agree<T: PartialEq + std::fmt::Debug>(what: &str, known: &T, reported: &T) -> Result<()> {
