@@ -15,6 +15,7 @@ pub mod completed;
 pub mod config;
 pub mod coordinator;
 pub mod event;
+pub mod gc;
 pub mod pending;
 pub mod rescale;
 pub mod restart;

@@ -1,4 +1,5 @@
 //! The control plane through its public API: protocol scripts, a randomised model, and the register of known bugs.
 
+mod collector;
 mod model;
 mod script;
