@@ -33,6 +33,7 @@ use super::completed::CompletedCheckpoints;
 use super::config::Config;
 use super::event::{Abort, Action, Event, RequestId, Trigger};
 use super::pending::{Kind, Metadata, Pending, Progress, Subtask, SubtaskSnapshot};
+use super::restore::ClaimMode;
 use super::shared_state::{SharedStateRegistry, View};
 use super::trigger::{Elapsed, Schedule};
 use crate::error::{Error, Result};
@@ -99,6 +100,22 @@ pub struct Inheritance<H> {
     pub next_id: CheckpointId,
     /// Whether all completed checkpoints could be read.
     pub view: View,
+}
+
+impl<H> Inheritance<H> {
+    /// A new job that starts from a snapshot of another, or from a savepoint of its own past.
+    ///
+    /// Claimed, it becomes a completed checkpoint of this job: the next one may build on it, and it is retired when newer ones
+    /// have taken its place. Not claimed, it is no checkpoint of this job at all: the next one uploads everything, and until
+    /// that is complete [`Coordinator::recovery`] answers [`Recovery::Initial`].
+    pub fn starting_from(source: Metadata<H>, claim: ClaimMode) -> Self {
+        let next_id = source.id.next();
+        let completed = match claim {
+            ClaimMode::Claim => vec![source],
+            ClaimMode::NoClaim => Vec::new(),
+        };
+        Inheritance { completed, next_id, view: View::Complete }
+    }
 }
 
 impl<H> Default for Inheritance<H> {

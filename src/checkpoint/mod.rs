@@ -19,6 +19,7 @@ pub mod gc;
 pub mod pending;
 pub mod rescale;
 pub mod restart;
+pub mod restore;
 pub mod shared_state;
 pub mod trigger;
 
