@@ -160,3 +160,6 @@ fn element(mut input: Reader<'_>) -> Result<StreamElement<'_>> {
     input.finish("stream element")?;
     Ok(element)
 }
+
+#[cfg(test)]
+mod tests;

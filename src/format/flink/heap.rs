@@ -190,3 +190,6 @@ fn entry(key: &Snapshot, state: &StateInfo, placement: Placement, input: &mut Re
     let key = placement.read_key(key, input)?;
     Ok(KeyedEntry { key, namespace, content: Content::Value(value.read_value(input)?) })
 }
+
+#[cfg(test)]
+mod tests;

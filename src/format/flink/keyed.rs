@@ -173,7 +173,24 @@ impl<'b> Entries<'b> {
     }
 }
 
-impl Entry<'_> {
+impl<'b> Entry<'b> {
+    /// An entry of a RocksDB database, whose keys and values are those of canonical files: the key group in front of the
+    /// key is taken off and returned. Offsets of errors count from the beginning of the key or the value.
+    pub fn of_database(state_id: u16, key: &'b [u8], value: &'b [u8], max: MaxParallelism) -> Result<(KeyGroup, Self)> {
+        let mut input = Reader::new(key);
+        let start = input.clone();
+        let prefix = input.raw(prefix_length(max), "key group")?;
+        let number = prefix.iter().fold(0u16, |number, byte| (number << 8) | u16::from(*byte));
+        if u32::from(number) >= max.get() {
+            return Err(start.corrupt("key group", format!("is {number}, the max parallelism is {max}")));
+        }
+        let group = KeyGroup(number);
+        let placement = Placement { group, max };
+        let key_offset = input.offset();
+        let key = input.raw(input.remaining(), "key")?;
+        Ok((group, Entry { placement, state_id, key, value, key_offset, value_offset: 0 }))
+    }
+
     /// Decodes key and value, and checks that the key belongs to its key group where its hash code can be computed. A
     /// key or a state whose serializers are not known is
     /// [`Incompatible`](ErrorKind::Incompatible); a value that only its own program can interpret is
@@ -314,3 +331,6 @@ fn map_value(user_value: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
     }
     user_value.read_whole(input)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@
 
 pub mod channel;
 mod entry;
+#[cfg(feature = "test-util")]
+pub mod fuzz;
 pub mod header;
 pub mod heap;
 mod java_object;
@@ -35,3 +37,6 @@ pub use entry::{Content, KeyedEntry};
 pub use java_object::{CheckpointProperties, LogicalKind, LogicalType, RowField, SnapshotType};
 pub use primitive::JavaString;
 pub use value::Value;
+
+#[cfg(test)]
+mod samples;

@@ -96,3 +96,6 @@ fn map(key: &Snapshot, value: &Snapshot, input: &mut Reader<'_>) -> Result<Value
     input.clone().finish("broadcast map")?;
     Ok(Value::Map(entries))
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,3 +148,6 @@ impl Iterator for RawTimers<'_> {
         item
     }
 }
+
+#[cfg(test)]
+mod tests;

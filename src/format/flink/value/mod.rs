@@ -4,6 +4,7 @@
 //! written again. What cannot be interpreted is [`Value::Opaque`], with the name of its class.
 
 mod decode;
+mod dynamic;
 mod number;
 mod sql;
 mod time;

@@ -106,6 +106,26 @@ impl fmt::Display for BigInteger {
     }
 }
 
+impl fmt::Display for BigDecimal {
+    /// Digits with a point where the scale is positive, else digits and an exponent: `12.34`, `5E+3`. A scale beyond the
+    /// digits by more than twenty is an exponent, too, so that the text is not much longer than the number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.unscaled.to_string();
+        let (sign, digits) = digits.strip_prefix('-').map_or(("", digits.as_str()), |digits| ("-", digits));
+        if self.scale == 0 {
+            return write!(f, "{sign}{digits}");
+        }
+        match usize::try_from(self.scale) {
+            Ok(scale) if scale < digits.len() => {
+                let (whole, fraction) = digits.split_at(digits.len().saturating_sub(scale));
+                write!(f, "{sign}{whole}.{fraction}")
+            }
+            Ok(scale) if scale <= digits.len().saturating_add(20) => write!(f, "{sign}0.{digits:0>scale$}"),
+            _ => write!(f, "{sign}{digits}E{:+}", i64::from(self.scale).saturating_neg()),
+        }
+    }
+}
+
 impl BigDecimal {
     /// `BigDecimal.hashCode()`.
     pub fn java_hash(&self) -> i32 {

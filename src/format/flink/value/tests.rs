@@ -154,3 +154,141 @@ fn big_numbers_print_and_hash_as_in_java() {
     assert_eq!(number("FB").java_hash(), -5);
     assert_eq!(BigDecimal { unscaled: 1234.into(), scale: 2 }.java_hash(), 31 * 1234 + 2);
 }
+
+#[test]
+fn decimals_print_with_a_point_or_an_exponent() {
+    let print = |unscaled: i64, scale| BigDecimal { unscaled: unscaled.into(), scale }.to_string();
+    assert_eq!(print(1234, 2), "12.34");
+    assert_eq!(print(-1234, 4), "-0.1234");
+    assert_eq!(print(5, 3), "0.005");
+    assert_eq!(print(5, 0), "5");
+    assert_eq!(print(-5, -3), "-5E+3");
+    assert_eq!(print(1, i32::MAX), "1E-2147483647");
+    assert_eq!(print(1, i32::MIN), "1E+2147483648");
+}
+
+#[test]
+fn values_for_people() {
+    let show = |value: Value| crate::serializer::Value::from(value).to_string();
+    let pojo = Value::Pojo { class: "P".into(), fields: vec![("a".into(), Value::Int(1)), ("b".into(), Value::Null)] };
+    assert_eq!(show(pojo), "{a: 1, b: null}");
+    assert_eq!(
+        show(Value::Row { kind: RowKind::Delete, fields: vec![text("x")] }),
+        "{row_kind: \"-D\", fields: (\"x\")}"
+    );
+    assert_eq!(show(Value::String(JavaString::Units(vec![0xD83D]))), "<java.lang.String: 0xd83d>");
+    assert_eq!(show(Value::Char(0x41)), "\"A\"");
+    let date = LocalDate { year: 2024, month: 2, day: 3 };
+    let time = LocalTime { hour: 1, minute: 2, second: 3, nanos: 4 };
+    assert_eq!(show(Value::LocalDateTime(date, time)), "\"2024-02-03T01:02:03.000000004\"");
+}
+
+#[test]
+fn encodings_of_the_remaining_types() {
+    let snapshot = |kind| TypeSerializer::Simple(kind);
+    assert_eq!(read(snapshot(Simple::StringValue), "02 E9 01 61"), text("\u{e9}a"));
+    assert_eq!(read(snapshot(Simple::Char), "0041"), Value::Char(0x41));
+    assert_eq!(read(snapshot(Simple::Byte), "FF"), Value::Byte(-1));
+    assert_eq!(read(snapshot(Simple::Short), "FFFE"), Value::Short(-2));
+    assert_eq!(read(snapshot(Simple::Float), "80000000"), Value::Float(-0.0));
+    assert_eq!(read(snapshot(Simple::Void), "00"), Value::Null);
+    assert_eq!(read(snapshot(Simple::Tuple0), "2A"), Value::Tuple(Vec::new()));
+    assert_eq!(read(snapshot(Simple::SqlDate), "8000000000000000"), Value::Null);
+    assert_eq!(
+        read(snapshot(Simple::SqlTimestamp), "00000000000003E8 3B9AC9FF"),
+        Value::Timestamp { millis: 1000, nanos: 999_999_999 }
+    );
+    assert_eq!(read(snapshot(Simple::SqlTimestamp), "8000000000000000 00000000"), Value::Null);
+    assert_eq!(read(snapshot(Simple::Instant), "8000000000000000 80000000"), Value::Null);
+    assert_eq!(read(snapshot(Simple::LocalTime), "80 8000 80000000"), Value::Null);
+    assert_eq!(read(snapshot(Simple::LocalDateTime), "80000000 8000 80 8000 80000000"), Value::Null);
+    let time = LocalTime { hour: 23, minute: 59, second: 58, nanos: 1 };
+    assert_eq!(read(snapshot(Simple::LocalTime), "17 3B 3A 00000001"), Value::LocalTime(time));
+    assert_eq!(
+        read(snapshot(Simple::IntArray), "00000002 00000001 FFFFFFFF"),
+        Value::List(vec![Value::Int(1), Value::Int(-1)])
+    );
+    assert_eq!(read(snapshot(Simple::StringArray), "00000002 00 0261"), Value::List(vec![Value::Null, text("a")]));
+    assert_eq!(read(snapshot(Simple::BigInt), "00000003"), Value::BigInteger(10.into()));
+    assert_eq!(read(snapshot(Simple::BigInt), "00000000"), Value::Null);
+    assert_eq!(read(snapshot(Simple::StringData), "00000002 C3A9"), text("\u{e9}"));
+    let opaque = |class: &str, bytes: &[u8]| Value::Opaque { class: class.into(), bytes: bytes.to_vec() };
+    assert_eq!(
+        read(snapshot(Simple::Variant), "00000001 00000002 AA BBCC"),
+        opaque("org.apache.flink.types.variant.Variant", &[0, 0, 0, 1, 0, 0, 0, 2, 0xAA, 0xBB, 0xCC])
+    );
+    assert_eq!(read(snapshot(Simple::Bitmap), "00000001 AA"), opaque("org.apache.flink.types.bitmap.Bitmap", &[0xAA]));
+}
+
+#[test]
+fn encodings_of_composites() {
+    let int = || simple(Simple::Int);
+    assert_eq!(
+        read(TypeSerializer::Set(int()), "00000002 01 00 00000007"),
+        Value::Set(vec![Value::Null, Value::Int(7)])
+    );
+    let either = || TypeSerializer::Either(int(), simple(Simple::String));
+    assert_eq!(read(either(), "01 00000007"), Value::Left(Box::new(Value::Int(7))));
+    assert_eq!(read(either(), "00 0261"), Value::Right(Box::new(text("a"))));
+    let list = |null_mask| TypeSerializer::LinkedList { null_mask, element: int() };
+    assert_eq!(read(list(true), "00000002 80 00000007"), Value::List(vec![Value::Null, Value::Int(7)]));
+    assert_eq!(read(list(false), "00000001 00000007"), Value::List(vec![Value::Int(7)]));
+    let key = TypeSerializer::WindowKey(int());
+    assert_eq!(read(key, "0000000000000005 00000007"), Value::Tuple(vec![Value::Long(5), Value::Int(7)]));
+    let constants = vec!["A".into(), "B".into()];
+    let enumeration = || TypeSerializer::Enum { class: String::new(), constants: Vec::clone(&constants) };
+    assert_eq!(read(enumeration(), "00000001"), Value::Enum("B".into()));
+    for index in ["00000002", "FFFFFFFF"] {
+        let error = of(enumeration()).read_value(&mut Reader::new(&unhex(index))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{index}");
+    }
+    let raw = TypeSerializer::RawValueData(Box::new(of(TypeSerializer::UserValue { class: "U".into() })));
+    assert_eq!(read(raw, "00000002 AABB"), Value::Opaque { class: "U".into(), bytes: vec![0xAA, 0xBB] });
+    let decimal = |precision| TypeSerializer::DecimalData { precision, scale: 2 };
+    let expected = Value::BigDecimal(BigDecimal { unscaled: 256.into(), scale: 2 });
+    assert_eq!(read(decimal(18), "0000000000000100"), expected);
+    assert_eq!(read(decimal(19), "00000002 0100"), expected);
+    let timestamp = |precision| TypeSerializer::TimestampData { precision };
+    assert_eq!(read(timestamp(3), "0000000000000005"), Value::TimestampData { millis: 5, nanos: 0 });
+    assert_eq!(read(timestamp(6), "0000000000000005 00000007"), Value::TimestampData { millis: 5, nanos: 7 });
+}
+
+/// A class P { b, a } with a subclass that is stored by name and one that is stored by number.
+fn pojo() -> TypeSerializer {
+    use crate::format::flink::serializer::{Pojo, PojoField, Subclass};
+    let field =
+        |name: &str, kind| PojoField { name: name.into(), declaring_class: None, serializer: Some(*simple(kind)) };
+    let subclass = |class: &str| {
+        let fields = vec![field("a", Simple::String), field("extra", Simple::Long)];
+        let sub = Pojo { class: class.into(), fields, registered: Vec::new(), unregistered: Vec::new() };
+        Subclass { class: class.to_owned(), serializer: Some(of(TypeSerializer::Pojo(sub))) }
+    };
+    TypeSerializer::Pojo(Pojo {
+        class: "P".into(),
+        fields: vec![field("a", Simple::String), field("b", Simple::Int)],
+        registered: vec![subclass("R")],
+        unregistered: vec![subclass("Sub")],
+    })
+}
+
+#[test]
+fn pojos_and_their_subclasses() {
+    let named = |class: &str, fields: Vec<(&str, Value)>| Value::Pojo {
+        class: class.into(),
+        fields: fields.into_iter().map(|(name, value)| (name.into(), value)).collect(),
+    };
+    assert_eq!(read(pojo(), "01"), Value::Null);
+    assert_eq!(read(pojo(), "02 00 0273 00 00000007"), named("P", vec![("a", text("s")), ("b", Value::Int(7))]));
+    assert_eq!(
+        read(pojo(), "04 0003 537562 02 00 0271 00 0000000000000009"),
+        named("Sub", vec![("a", text("q")), ("extra", Value::Long(9))])
+    );
+    assert_eq!(
+        read(pojo(), "08 00 02 01 00 0000000000000009"),
+        named("R", vec![("a", Value::Null), ("extra", Value::Long(9))])
+    );
+    let refused = |hex: &str| of(pojo()).read_value(&mut Reader::new(&unhex(hex))).unwrap_err().kind();
+    assert_eq!(refused("03"), ErrorKind::Corrupt);
+    assert_eq!(refused("08 01 02"), ErrorKind::Incompatible);
+    assert_eq!(refused("04 0001 51 02"), ErrorKind::Incompatible);
+}
