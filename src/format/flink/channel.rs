@@ -60,6 +60,11 @@ pub fn bytes(channel: &Channel, file: &[u8]) -> Result<Vec<u8>> {
             .at_offset(0)
             .in_field("channel state version"));
     }
+    let stored = u64::try_from(input.remaining()).unwrap_or(u64::MAX);
+    if channel.size > stored {
+        let message = format!("the file has {stored} bytes of chunks, the handle of the channel says {}", channel.size);
+        return Err(Error::corrupt(message).in_field("channel state size"));
+    }
     let mut bytes = Vec::new();
     let mut size = 0u64;
     for offset in &channel.offsets {

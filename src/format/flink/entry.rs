@@ -19,8 +19,10 @@ pub struct KeyedEntry {
 /// What an entry of keyed state stores for its key and namespace.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
-    /// A value, a whole list or, in native heap files, a whole map.
+    /// A value or a whole list.
     Value(Value),
+    /// A whole map, as native heap files have it.
+    Map(Vec<(Value, Value)>),
     /// One entry of a map.
     MapEntry {
         /// The user's key.
@@ -41,7 +43,7 @@ impl KeyedEntry {
     pub fn flatten(self) -> Vec<KeyedEntry> {
         let KeyedEntry { key, namespace, content } = self;
         match content {
-            Content::Value(Value::Map(entries)) => entries
+            Content::Map(entries) => entries
                 .into_iter()
                 .map(|(user_key, value)| KeyedEntry {
                     key: key.clone(),

@@ -1,8 +1,8 @@
 //! Native snapshots of the heap backend.
 //!
 //! A file is a [`KeyedHeader`] and one block for every key group of the range, empty ones included: the group's number,
-//! then every state exactly once with its entries. Entries have no lengths, so a serializer whose values have no known
-//! end makes the rest of the key group unreadable.
+//! then every state exactly once with its entries. Entries have no lengths, so a state that could not be read from the
+//! header, or whose values have no known end, makes the rest of the key group unreadable if it has entries.
 //!
 //! Sources: `HeapSnapshotStrategy`, `HeapRestoreOperation`, `CopyOnWriteStateMapSnapshot`,
 //! `StateTableByKeyGroupReaders`.
@@ -16,6 +16,7 @@ use super::metadata::KeyGroupOffsets;
 use super::primitive::Primitives;
 use super::serializer::Snapshot;
 use super::snappy;
+use super::value::Value;
 use crate::codec::Reader;
 use crate::error::{Error, Result};
 use crate::key_group::{KeyGroup, MaxParallelism};
@@ -69,7 +70,7 @@ impl<'a> Block<'a> {
     /// The entries, with the position of their state in the header. A key that belongs to another key group is damage,
     /// as far as its hash code can be computed. Ends after the first error.
     pub fn entries<'b>(&'b self, header: &'b KeyedHeader) -> Entries<'b> {
-        let seen = vec![false; header.states.len()];
+        let seen = vec![false; header.state_count];
         Entries {
             header,
             placement: self.placement,
@@ -128,8 +129,7 @@ impl Entries<'_> {
                     self.run = Run::Of { id, left: left.saturating_sub(1) };
                     return Ok(Some((id, entry)));
                 }
-                Run::Between if self.seen.iter().all(|seen| *seen) => {
-                    self.check_readable()?;
+                Run::Between if self.header.key.is_some() && self.seen.iter().all(|seen| *seen) => {
                     self.input.clone().finish("end of key group")?;
                     return Ok(None);
                 }
@@ -144,15 +144,17 @@ impl Entries<'_> {
         }
     }
 
-    fn check_readable(&self) -> Result<()> {
-        match &self.header.unreadable {
-            Some(reason) => Err(Error::incompatible(format!("the header could not be read: {reason}"))),
-            None => Ok(()),
-        }
+    /// Why the entries of a state cannot be read.
+    fn unknown(&self) -> Error {
+        let reason = self.header.unreadable.as_ref().map_or("its serializers are missing", |reason| &reason.reason);
+        Error::incompatible(format!("the state could not be read from the header: {reason}"))
+            .at_offset(self.input.offset())
     }
 
     fn next_run(&mut self) -> Result<Run> {
-        self.check_readable()?;
+        if self.header.key.is_none() {
+            return Err(self.unknown());
+        }
         let start = self.input.clone();
         let id = self.input.u16("state id")?;
         match self.seen.get(usize::from(id)) {
@@ -167,28 +169,29 @@ impl Entries<'_> {
     }
 
     fn entry(&mut self, id: u16) -> Result<KeyedEntry> {
-        let unknown = || Error::incompatible("the serializers of the state could not be read");
-        let state = self.header.state(id).ok_or_else(unknown)?;
-        let key = self.header.key.as_ref().ok_or_else(unknown)?;
+        let state = self.header.state(id).ok_or_else(|| self.unknown())?;
+        let key = self.header.key.as_ref().ok_or_else(|| self.unknown())?;
         entry(key, state, self.placement, &mut self.input).map_err(|error| error.in_state(&state.name))
     }
 }
 
 fn entry(key: &Snapshot, state: &StateInfo, placement: Placement, input: &mut Reader<'_>) -> Result<KeyedEntry> {
-    let (namespace, value) = match Layout::of(state)? {
+    let layout = Layout::of(state)?;
+    let namespace = match layout {
         Layout::Queue { element } => return KeyedEntry::read_timer(element, placement, input),
-        Layout::Value { namespace, value } => (namespace, value),
-        Layout::List { namespace, .. } | Layout::Map { namespace, .. } if state.state_type == StateType::KeyValue => {
-            let value = state.value().ok_or_else(|| Error::internal("a state without a serializer"))?;
-            (namespace, value)
-        }
-        Layout::List { .. } | Layout::Map { .. } => {
-            return Err(Error::incompatible("a native heap file with state of the asynchronous API"));
-        }
+        Layout::Value { namespace, .. } | Layout::List { namespace, .. } | Layout::Map { namespace, .. } => namespace,
     };
+    if state.state_type != StateType::KeyValue {
+        return Err(Error::incompatible("a native heap file with state of the asynchronous API"));
+    }
     let namespace = namespace.read_value(input)?;
     let key = placement.read_key(key, input)?;
-    Ok(KeyedEntry { key, namespace, content: Content::Value(value.read_value(input)?) })
+    let value = state.value().ok_or_else(|| Error::internal("a state without a serializer"))?.read_value(input)?;
+    let content = match (layout, value) {
+        (Layout::Map { .. }, Value::Map(entries)) => Content::Map(entries),
+        (_, value) => Content::Value(value),
+    };
+    Ok(KeyedEntry { key, namespace, content })
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! Sources: `DefaultOperatorStateBackendSnapshotStrategy`, `OperatorStateRestoreOperation`, `PartitionableListState`,
 //! `HeapBroadcastState`, `CompressibleFSDataOutputStream`.
 
+use std::collections::HashMap;
+
 use super::header::OperatorHeader;
 use super::metadata::{Distribution, PartitionOffsets};
 use super::primitive::Primitives;
@@ -38,17 +40,13 @@ pub fn elements<'a>(
     let size = u64::try_from(file.len()).unwrap_or(u64::MAX);
     let mut ends: Vec<u64> = states.iter().flat_map(|state| state.offsets.iter().copied()).collect();
     ends.sort_unstable();
-    let mut taken = vec![false; ends.len()];
+    // Elements without bytes share a position: each takes the next place among equals.
+    let mut equals: HashMap<u64, usize> = HashMap::new();
     states.iter().flat_map(|state| state.offsets.iter().map(move |offset| (state, *offset))).map(
         move |(state, offset)| {
-            // Elements without bytes share a position: each takes the next free place among equals.
-            let mut rank = ends.partition_point(|end| *end < offset);
-            while taken.get(rank).copied().unwrap_or(false) {
-                rank = rank.saturating_add(1);
-            }
-            if let Some(slot) = taken.get_mut(rank) {
-                *slot = true;
-            }
+            let next = equals.entry(offset).or_insert_with(|| ends.partition_point(|end| *end < offset));
+            let rank = *next;
+            *next = rank.saturating_add(1);
             let end = ends.get(rank.saturating_add(1)).copied().unwrap_or(size);
             element(header, state, file, offset, end).map_err(|error| error.in_state(&state.name))
         },

@@ -149,9 +149,7 @@ impl Dump {
 
     fn add(&mut self, state: &StateInfo, entry: KeyedEntry, group: KeyGroup) {
         let lines = self.keyed.entry(state_key(state)).or_default();
-        // Only map state is shown by entry; a map can also be the value of a value state.
-        let entries = if state.keyed_kind() == KeyedKind::Map { entry.flatten() } else { vec![entry] };
-        lines.extend(entries.iter().map(|entry| text::entry(entry, group.0)));
+        lines.extend(entry.flatten().iter().map(|entry| text::entry(entry, group.0)));
     }
 
     fn raw_timers(&mut self, operator: &Operator, handle: &KeyedHandle, files: &Files<'_>) -> Result<()> {

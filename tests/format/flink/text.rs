@@ -13,6 +13,7 @@ pub(crate) fn entry(entry: &KeyedEntry, key_group: u16) -> String {
         Content::MapEntry { user_key, value: user_value } => {
             format!("\"mk\":{},\"v\":{}", value(user_key), value(user_value))
         }
+        Content::Map(_) => panic!("a map that was not taken apart"),
         Content::Timer { timestamp } => format!("\"ts\":{timestamp}"),
     };
     format!("{{\"k\":{key},\"kg\":{key_group},\"ns\":{namespace},{content}}}")

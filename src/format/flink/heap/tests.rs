@@ -69,11 +69,24 @@ fn contradictions_are_refused() {
 }
 
 #[test]
-fn a_header_that_was_not_read_to_its_end_hides_the_entries() {
+fn a_state_that_is_not_known_hides_what_follows_its_entries() {
     let (mut header, group, bytes) = file();
     header.states.truncate(1);
     header.unreadable = Some(crate::format::flink::header::Unreadable { reason: "why".into(), offset: 9 });
-    let error = walk(&header, group, &bytes).unwrap_err();
+    let block = Block::open(&header, group, max(128), &bytes, 0).unwrap();
+    let error = block.entries(&header).next().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
     assert!(error.message().contains("why"), "{error}");
+
+    let known_first =
+        unhex(&format!("{:08X} 0001 00000000 0000 00000001 00 00000007 00000005 0002 00000001 00", group.0));
+    let block = Block::open(&header, group, max(128), &known_first, 0).unwrap();
+    let mut entries = block.entries(&header);
+    assert_eq!(entries.next().unwrap().unwrap().1.content, Content::Value(Value::Int(5)));
+    assert_eq!(entries.next().unwrap().unwrap_err().kind(), ErrorKind::Incompatible);
+    assert!(entries.next().is_none());
+
+    header.key = None;
+    let block = Block::open(&header, group, max(128), &known_first, 0).unwrap();
+    assert_eq!(block.entries(&header).next().unwrap().unwrap_err().kind(), ErrorKind::Incompatible);
 }

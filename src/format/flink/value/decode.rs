@@ -55,14 +55,16 @@ impl Snapshot {
     }
 }
 
-/// Bounds what one value may cost: parts that take no bytes of their own (null fields are bits) are counted.
+/// Bounds what one value may cost: parts that take no bytes of their own (null fields are bits) are counted, and so are
+/// bytes that several fields of a SQL row can name.
 pub(super) struct Decoder {
     parts_left: usize,
+    bytes_left: usize,
 }
 
 impl Decoder {
     fn new(input: &Reader<'_>) -> Self {
-        Decoder { parts_left: input.remaining().saturating_mul(8).saturating_add(1024) }
+        Decoder { parts_left: input.remaining().saturating_mul(8).saturating_add(1024), bytes_left: input.remaining() }
     }
 
     /// Counts one part of a value.
@@ -73,6 +75,17 @@ impl Decoder {
                 Ok(())
             }
             None => Err(place.corrupt("value", "has more parts than its bytes can justify")),
+        }
+    }
+
+    /// Counts bytes that are copied out of a place which other fields can name, too.
+    pub(super) fn copy(&mut self, bytes: &[u8], place: &Reader<'_>) -> Result<()> {
+        match self.bytes_left.checked_sub(bytes.len()) {
+            Some(left) => {
+                self.bytes_left = left;
+                Ok(())
+            }
+            None => Err(place.corrupt("field", "several fields share their bytes")),
         }
     }
 
@@ -123,7 +136,7 @@ impl Decoder {
                 .in_field("value")
         };
         match serializer {
-            TypeSerializer::RowData { types, .. } => sql::row(self, types, &input.frame("row")?),
+            TypeSerializer::RowData { types, .. } => sql::row(self, types.iter(), &input.frame("row")?),
             TypeSerializer::ArrayData(element) => sql::array(self, element, &input.frame("array")?).map(Value::List),
             TypeSerializer::MapData(key, value) => sql::map(self, key, value, &input.frame("map")?),
             TypeSerializer::BinaryRowData { .. } => Ok(opaque("BinaryRowData", input.bytes32("row")?)),

@@ -37,7 +37,11 @@ pub(super) fn timestamp(precision: u32, input: &mut Reader<'_>) -> Result<Value>
 }
 
 /// A row whose bytes are all that is left of `input`.
-pub(super) fn row(decoder: &mut Decoder, types: &[LogicalType], input: &Reader<'_>) -> Result<Value> {
+pub(super) fn row<'t>(
+    decoder: &mut Decoder,
+    types: impl ExactSizeIterator<Item = &'t LogicalType>,
+    input: &Reader<'_>,
+) -> Result<Value> {
     let section = Section(input);
     let nulls_end = types.len().saturating_add(63 + 8) / 64 * 8;
     section.at(0, nulls_end.saturating_add(types.len().saturating_mul(8)), "row")?;
@@ -45,13 +49,19 @@ pub(super) fn row(decoder: &mut Decoder, types: &[LogicalType], input: &Reader<'
     let kind = RowKind::from_number(number)
         .ok_or_else(|| input.corrupt("row kind", format!("is {number}, expected 0 to 3")))?;
     let mut fields = Vec::with_capacity(types.len());
-    for (index, field) in types.iter().enumerate() {
+    for (index, field) in types.enumerate() {
         decoder.part(input)?;
         let null = section.bit(0, index.saturating_add(8))?;
         let slot = nulls_end.saturating_add(index.saturating_mul(8));
         fields.push(if null { Value::Null } else { section.field(decoder, field, slot)? });
     }
     Ok(Value::RowData { kind, fields })
+}
+
+/// A row inside a row. A function of its own, because the type of [`row`] would contain itself otherwise.
+fn nested_row(decoder: &mut Decoder, fields: &[RowField], input: &Reader<'_>) -> Result<Value> {
+    let types: Vec<&LogicalType> = fields.iter().map(|RowField { field_type, .. }| field_type).collect();
+    row(decoder, types.into_iter(), input)
 }
 
 /// An array whose bytes are all that is left of `input`.
@@ -151,12 +161,18 @@ impl<'a> Section<'_, 'a> {
         self.reader(position, usize::try_from(length).unwrap_or(usize::MAX), field)
     }
 
+    /// The bytes that a slot names, to be copied.
+    fn copied(self, decoder: &mut Decoder, slot: usize, field: &'static str) -> Result<&'a [u8]> {
+        let bytes = self.named(slot, field)?.rest();
+        decoder.copy(bytes, self.0).map(|()| bytes)
+    }
+
     /// Bytes in the slot itself, or those it names.
-    fn bytes(self, slot: usize, field: &'static str) -> Result<&'a [u8]> {
+    fn bytes(self, decoder: &mut Decoder, slot: usize, field: &'static str) -> Result<&'a [u8]> {
         let last: [u8; 8] = self.array(slot, field)?;
         let [.., mark] = last;
         if mark & IN_SLOT == 0 {
-            return self.named(slot, field).map(|input| input.rest());
+            return self.copied(decoder, slot, field);
         }
         let length = usize::from(mark & !IN_SLOT);
         if length > 7 {
@@ -183,14 +199,14 @@ impl<'a> Section<'_, 'a> {
             LogicalKind::Double => Value::Double(f64::from_bits(self.u64(slot, name)?)),
             LogicalKind::Null => Value::Null,
             LogicalKind::Char { .. } | LogicalKind::VarChar { .. } => {
-                let text = std::str::from_utf8(self.bytes(slot, name)?)
+                let text = std::str::from_utf8(self.bytes(decoder, slot, name)?)
                     .map_err(|error| self.0.corrupt(name, "text is not UTF-8").because(error))?;
                 Value::String(JavaString::Text(text.to_owned()))
             }
             LogicalKind::Binary { .. } | LogicalKind::VarBinary { .. } => {
-                Value::Bytes(self.bytes(slot, name)?.to_vec())
+                Value::Bytes(self.bytes(decoder, slot, name)?.to_vec())
             }
-            LogicalKind::Decimal { precision, scale } => self.decimal(*precision, *scale, slot)?,
+            LogicalKind::Decimal { precision, scale } => self.decimal(decoder, *precision, *scale, slot)?,
             LogicalKind::Timestamp { precision } | LogicalKind::LocalZonedTimestamp { precision } => {
                 self.timestamp(*precision, slot)?
             }
@@ -201,25 +217,24 @@ impl<'a> Section<'_, 'a> {
             }
             LogicalKind::Map(key, value) => map(decoder, key, value, &self.named(slot, name)?)?,
             LogicalKind::Row(fields) => {
-                let types: Vec<LogicalType> =
-                    fields.iter().map(|RowField { field_type, .. }| field_type.clone()).collect();
-                row(decoder, &types, &self.named(slot, name)?)?
+                let input = self.named(slot, name)?;
+                nested_row(decoder, fields, &input)?
             }
-            LogicalKind::ZonedTimestamp { .. } => self.opaque("TIMESTAMP WITH TIME ZONE", slot)?,
-            LogicalKind::Other { class } => self.opaque(class, slot)?,
+            LogicalKind::ZonedTimestamp { .. } => self.opaque(decoder, "TIMESTAMP WITH TIME ZONE", slot)?,
+            LogicalKind::Other { class } => self.opaque(decoder, class, slot)?,
         })
     }
 
-    fn opaque(self, class: &str, slot: usize) -> Result<Value> {
-        let bytes = self.named(slot, "field")?.rest().to_vec();
+    fn opaque(self, decoder: &mut Decoder, class: &str, slot: usize) -> Result<Value> {
+        let bytes = self.copied(decoder, slot, "field")?.to_vec();
         Ok(Value::Opaque { class: class.into(), bytes })
     }
 
-    fn decimal(self, precision: u32, scale: u32, slot: usize) -> Result<Value> {
+    fn decimal(self, decoder: &mut Decoder, precision: u32, scale: u32, slot: usize) -> Result<Value> {
         let unscaled = if precision <= MAX_COMPACT_DIGITS {
             BigInteger::from(self.u64(slot, "decimal")?.cast_signed())
         } else {
-            BigInteger::from_bytes(self.named(slot, "decimal")?.rest())
+            BigInteger::from_bytes(self.copied(decoder, slot, "decimal")?)
         };
         Ok(Value::BigDecimal(BigDecimal { unscaled, scale: i32::try_from(scale).unwrap_or(i32::MAX) }))
     }

@@ -117,6 +117,20 @@ fn slots_that_point_outside_are_damage() {
 }
 
 #[test]
+fn fields_that_share_their_bytes_are_refused() {
+    let string = LogicalType { nullable: true, kind: LogicalKind::VarChar { length: 9 } };
+    let array = of(TypeSerializer::ArrayData(string));
+    // Eight slots that all name the same 1000 bytes.
+    let mut bytes = unhex("00000430 08000000 00000000");
+    for _ in 0..8 {
+        bytes.extend(unhex("E8030000 48000000"));
+    }
+    bytes.resize(0x430 + 4, b'x');
+    let error = array.read_value(&mut Reader::new(&bytes)).unwrap_err();
+    assert!(error.message().contains("share"), "{error}");
+}
+
+#[test]
 fn values_without_an_end_are_opaque_only_where_their_extent_is_known() {
     let user = || of(TypeSerializer::UserValue { class: "com.example.Mine".into() });
     let error = user().read_value(&mut Reader::new(&[1, 2])).unwrap_err();
