@@ -1,10 +1,14 @@
 # Every command here does its own set-up (scripts/setup.sh). What is built and fetched goes to a cache directory
 # outside the clone.
 .DEFAULT_GOAL := help
-.PHONY: help test lint bench
+.PHONY: help demo test lint bench fuzz
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millpond
 export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CACHE)/target)
+
+# FLIGHTS=--generate takes made-up flights; DEMO hands options to the demo, for example DEMO='--parallelism 1,8'.
+FLIGHTS ?=
+DEMO ?=
 
 # One feature set everywhere, so that nothing is compiled twice.
 FEATURES := --features test-util,zstd
@@ -14,6 +18,14 @@ CARGO_RUN := --locked $(QUIET) $(FEATURES)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## set up, run the job on real data, kill and rescale it twice, prove the result
+	@scripts/setup.sh
+	@cargo build --release $(CARGO_RUN) --example flights
+	@rm -rf '$(CACHE)/demo' && mkdir -p '$(CACHE)/demo'
+	@input=$$(python3 scripts/flights.py '$(CACHE)/flights' $(FLIGHTS)) && \
+	'$(CARGO_TARGET_DIR)/release/examples/flights' demo --input "$$input" --work '$(CACHE)/demo' \
+		--oracle examples/flights/oracle.py $(DEMO)
 
 test: lint ## set up, check format, lints and documentation, run all tests
 	@if cargo nextest --version >/dev/null 2>&1; then \
@@ -32,3 +44,7 @@ lint: ## set up, check format, lints and documentation
 bench: ## set up, run the benchmarks and their baselines
 	@scripts/setup.sh
 	@cargo bench $(CARGO_RUN)
+
+fuzz: ## set up, run every fuzz target for a minute (SECONDS=60)
+	@scripts/setup.sh
+	@scripts/fuzz.sh $(or $(SECONDS),60)

@@ -10,7 +10,7 @@
 //! - *broadcast*: every subtask gets one copy; they are all the same, and reads are spread over them.
 //!
 //! Invariants: every key group and every list element goes to exactly one subtask; each key group goes to the subtask that
-//! [`subtask_of_group`](crate::key_group::subtask_of_group) names; a plan back to the old parallelism restores the old
+//! [`subtask_of_group`] names; a plan back to the old parallelism restores the old
 //! ranges. Max parallelism never changes on restore: it decides which key group a key belongs to.
 
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! Which completed checkpoint references which shared object.
 //!
 //! The registry is knowledge, not power: it deletes nothing, and no number in it is a permission to delete. Deletion is
-//! planned by the one collector from manifests it has read itself (see [`gc`](super::gc)). What the registry is for: telling
+//! planned by the one collector from manifests it has read itself (see `gc`). What the registry is for: telling
 //! whether an object that a subtask wants to use again is really held by the checkpoint it takes it from, whether two
 //! different contents claim one name, and what a checkpoint shares with others.
 //!

@@ -1,7 +1,7 @@
 //! The heap backend: typed values in copy-on-write tables.
 //!
 //! A read is a hash look-up and gives a reference to the value itself; nothing is serialized before a snapshot is written.
-//! [`table`] explains how snapshots cost the processing thread one step per key group, not one per entry.
+//! The module `table` explains how snapshots cost the processing thread one step per key group, not one per entry.
 //!
 //! Restored state stays as bytes until its state is registered: only then are types known, and only then is decided
 //! whether they fit. State that nobody registers is carried along, byte for byte, into every further snapshot.

@@ -1,0 +1,104 @@
+//! The flights that left New York City in 2013, as a stateful streaming job that survives being killed.
+//!
+//! `make demo` runs it. The files, in the order in which they are best read:
+//!
+//! - `SEMANTICS.md`: what is computed;
+//! - `aircraft.rs`, `airports.rs`: the two operators and their state;
+//! - `dataset.rs`, `split_reader.rs`, `source.rs`: a source that can be replayed;
+//! - `exchange.rs`, `subtask.rs`, `coordinator.rs`, `job.rs`: records, watermarks and barriers between threads;
+//! - `checkpoints.rs`: how the parts of a checkpoint become durable and are found again;
+//! - `demo.rs`, `report.rs`, `oracle.py`: the kills and the proof.
+
+mod aircraft;
+mod airports;
+mod checkpoints;
+mod coordinator;
+mod dataset;
+mod demo;
+mod event;
+mod exchange;
+mod job;
+mod options;
+mod progress;
+mod report;
+mod source;
+mod split_reader;
+mod subtask;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use millpond::backend::BackendConfig;
+use millpond::{Error, Result};
+
+use crate::demo::Demo;
+use crate::job::Job;
+use crate::options::Options;
+
+const USAGE: &str = "\
+usage: flights demo --input DIR --work DIR --oracle FILE [--parallelism 2,3,4] [run options]
+       flights run --input DIR --checkpoints DIR --report FILE --parallelism N [--restore] [run options]
+
+run options:
+  --backend NAME     where keyed state lives (default heap)
+  --rate N           flights per second and job, 0 for no limit (default 60000)
+  --interval-ms N    milliseconds from one checkpoint to the next (default 400)
+  --skip N           leave flight N out, to see that the comparison notices
+  --repeat N         read flight N twice, to see that the comparison notices";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next();
+    let outcome = match command.as_deref() {
+        Some("demo") => Options::new(arguments).and_then(parse_demo).and_then(|demo| demo.run()),
+        Some("run") => Options::new(arguments).and_then(parse_run).and_then(|job| job.run()),
+        Some("help" | "--help" | "-h") => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("flights: {error}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            eprintln!("  because: {inner}");
+            cause = inner.source();
+        }
+        ExitCode::from(2)
+    })
+}
+
+fn parse_demo(mut options: Options) -> Result<Demo> {
+    let parallelism: String = options.take("parallelism")?.unwrap_or_else(|| "2,3,4".to_owned());
+    let numbers: Option<Vec<u32>> = parallelism.split(',').map(|number| number.parse().ok()).collect();
+    Ok(Demo {
+        input: options.require_path("input")?,
+        work: options.require_path("work")?,
+        oracle: options.require_path("oracle")?,
+        parallelism: numbers.ok_or_else(|| {
+            Error::invalid_input(format!("--parallelism cannot be {parallelism:?}, it is like 2,3,4"))
+        })?,
+        run_options: options.rest(),
+    })
+}
+
+fn parse_run(mut options: Options) -> Result<Job> {
+    let job = Job {
+        input: options.require_path("input")?,
+        checkpoints: options.require_path("checkpoints")?,
+        report: options.require_path("report")?,
+        parallelism: options.require("parallelism")?,
+        backend: BackendConfig::new(options.take("backend")?.unwrap_or_default()),
+        restore: options.switch("restore")?,
+        flights_per_second: options.take("rate")?.unwrap_or(60_000),
+        interval_ms: options.take("interval-ms")?.unwrap_or(400),
+        tamper: options.tamper()?,
+    };
+    options.finish()?;
+    Ok(job)
+}
