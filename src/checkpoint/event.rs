@@ -91,6 +91,9 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// The boundary read after storing does not admit this coordinator or this id any more: another has taken over, and
+    /// what was stored counts for nothing (see [`Boundary`](super::gc::Boundary)).
+    PassedOver,
     /// Nobody can tell without looking.
     Unknown {
         /// Why.
@@ -123,7 +126,8 @@ pub enum Action<H> {
     /// the others wait for it to come through their inputs.
     Trigger(Trigger),
     /// Store the metadata, creating its object; never replace one. Everything it names must be durable already, and is
-    /// checked to be there, with its length, before. Ends in [`Event::Published`].
+    /// checked to be there, with its length, before. For a checkpoint, read the boundary afterwards; only if it admits the
+    /// checkpoint is that committed. Ends in [`Event::Published`].
     Publish {
         /// What to store.
         metadata: Arc<Metadata<H>>,

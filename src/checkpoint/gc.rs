@@ -78,6 +78,22 @@ pub struct Seen {
     pub next_id: CheckpointId,
 }
 
+/// What is stored before anything is deleted, and read by every writer after it has created a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Boundary {
+    /// Epoch of the coordinator that stored it.
+    pub epoch: u64,
+    /// Every checkpoint below this id is decided. It never decreases, and ids below it are never given again.
+    pub below: CheckpointId,
+}
+
+impl Boundary {
+    /// Whether a checkpoint that was just created counts. Otherwise its writer has been passed over and must stop.
+    pub fn admits(&self, epoch: u64, id: CheckpointId) -> bool {
+        epoch >= self.epoch && id >= self.below
+    }
+}
+
 /// Everything the collector has looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View<N> {
@@ -109,7 +125,7 @@ pub struct View<N> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan<N> {
     /// Store this boundary first, unless nothing is to be deleted.
-    pub boundary: CheckpointId,
+    pub boundary: Boundary,
     /// Then delete these manifests, ascending by id.
     pub manifests: Vec<N>,
     /// Then delete these objects, ascending by name.
@@ -139,8 +155,13 @@ pub fn plan<N: Ord + Clone + std::fmt::Display>(view: &View<N>, role: impl Fn(&N
         manifests.filter_map(|(_, content)| names(content)).flatten().collect::<BTreeSet<&N>>()
     };
     let (dead, live) = (named.clone()(true), named(false));
-    let mut plan =
-        Plan { boundary: view.boundary, manifests: Vec::new(), objects: Vec::new(), seen: BTreeMap::new(), foreign: 0 };
+    let mut plan = Plan {
+        boundary: Boundary { epoch: view.epoch, below: view.boundary },
+        manifests: Vec::new(),
+        objects: Vec::new(),
+        seen: BTreeMap::new(),
+        foreign: 0,
+    };
     for name in listing {
         match role(name) {
             None => plan.foreign += 1,

@@ -63,12 +63,17 @@ pub struct Latest<M> {
     pub view: View,
 }
 
-/// Chooses the checkpoint to start from among all slots found. Slots that are not known to be empty must be in it.
+/// Chooses the checkpoint to start from among all slots found. Slots that are not known to be empty must be in it. `boundary`
+/// is the stored [`Boundary::below`](super::gc::Boundary), or 1: ids below it are used up even where nothing is left of them.
 ///
 /// Fails with [`Corrupt`](crate::ErrorKind::Corrupt) if the latest is damaged and `fallback` refuses, naming the intact ones;
 /// with [`Unavailable`](crate::ErrorKind::Unavailable) if the latest, or one that may be, cannot be read now.
-pub fn choose_latest<M>(slots: BTreeMap<CheckpointId, Reading<M>>, fallback: Fallback) -> Result<Latest<M>> {
-    let next_id = slots.last_key_value().map_or(CheckpointId(1), |(id, _)| id.next());
+pub fn choose_latest<M>(
+    slots: BTreeMap<CheckpointId, Reading<M>>,
+    boundary: CheckpointId,
+    fallback: Fallback,
+) -> Result<Latest<M>> {
+    let next_id = slots.last_key_value().map_or(CheckpointId(1), |(id, _)| id.next()).max(boundary);
     let unclear = |reading: &Reading<M>| matches!(reading, Reading::Damaged { .. } | Reading::Unavailable { .. });
     let view = if slots.values().any(unclear) { View::Partial } else { View::Complete };
     let mut latest = Latest { chosen: None, older: Vec::new(), passed_over: Vec::new(), next_id, view };

@@ -186,7 +186,7 @@ impl World {
                 }
             }
             Collector::Deleting(mut plan) => {
-                self.boundary = self.boundary.max(plan.boundary.0);
+                self.boundary = self.boundary.max(plan.boundary.below.0);
                 if let Some(name) = plan.manifests.pop() {
                     let Some(Role::Manifest(id)) = role(&name) else { panic!("{name}") };
                     assert!(!self.kept.contains(&id.0), "{id} is kept");

@@ -11,7 +11,7 @@
 //! 1005 ack 1 a/0 up=x reuse=y              objects are NAME or NAME:CONTENT
 //! 1005 decline 1 a/0 REASON
 //! 1005 finish a/0
-//! 1005 published 1 committed               or: not-committed, unknown; ticket=N for another than the step under way
+//! 1005 published 1 committed               or: not-committed, unknown, passed-over; ticket=N for another than the step under way
 //! 1005 slot 1 ours                         or: foreign, absent, sealed, unreadable; likewise
 //! 1005 job-failed
 //! 1005 terminate cancelled                 or: finished, failed, suspended
@@ -106,6 +106,7 @@ fn event(words: &[&str], latest: impl Fn(CheckpointId) -> Ticket) -> Event<Strin
         "published" => {
             let outcome = match rest[1] {
                 "committed" => Outcome::Committed,
+                "passed-over" => Outcome::PassedOver,
                 "not-committed" => Outcome::NotCommitted { reason: reason() },
                 "unknown" => Outcome::Unknown { reason: reason() },
                 other => panic!("outcome {other:?}"),

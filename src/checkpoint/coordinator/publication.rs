@@ -30,6 +30,7 @@ impl<H> Coordinator<H> {
         let awaited = publication.ticket == ticket;
         match outcome {
             Outcome::Committed => return self.complete(now, id, actions),
+            Outcome::PassedOver => return self.fence(id, actions),
             Outcome::NotCommitted { reason } if awaited => publication.reason = reason,
             Outcome::Unknown { reason } if awaited => (publication.reason, publication.uncertain) = (reason, true),
             Outcome::NotCommitted { .. } | Outcome::Unknown { .. } => return,
@@ -88,6 +89,10 @@ impl<H> Coordinator<H> {
             let reason = "the directory already holds another snapshot; choose another one".to_string();
             return self.abort(now, id, Abort::NotPublished { reason }, actions);
         }
+        self.fence(id, actions);
+    }
+
+    fn fence(&mut self, id: CheckpointId, actions: &mut Vec<Action<H>>) {
         self.phase = Phase::Fenced;
         self.turn_down_queued(&Abort::Fenced, actions);
         for pending in std::mem::take(&mut self.pending).into_values() {

@@ -63,7 +63,10 @@ fn refused(change: impl FnOnce(&mut View<String>)) -> Error {
 #[test]
 fn a_retired_checkpoint_goes_with_what_only_it_names() {
     let plan = plan(&view(), |name| role(name)).unwrap();
-    assert_eq!(plan.boundary, id(3));
+    let boundary = Boundary { epoch: 7, below: id(3) };
+    assert_eq!(plan.boundary, boundary);
+    assert!(boundary.admits(7, id(3)) && boundary.admits(8, id(4)));
+    assert!(!boundary.admits(7, id(2)) && !boundary.admits(6, id(9)));
     assert_eq!(plan.manifests, ["chk-1/_metadata"]);
     assert_eq!(plan.objects, ["chk-1/a", "shared/only-1"]);
     let seen = Seen { since_ms: 1_000, next_id: id(4) };

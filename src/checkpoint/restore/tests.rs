@@ -21,14 +21,17 @@ fn unavailable() -> Reading<u64> {
 fn incomplete_checkpoints_are_invisible_but_their_ids_are_used() {
     let latest = choose_latest(
         slots(&[(3, Reading::Complete(30)), (4, Reading::Complete(40)), (5, Reading::Absent), (6, Reading::Sealed)]),
+        id(1),
         Fallback::Refuse,
     );
     let latest = latest.unwrap();
     assert_eq!(latest.chosen, Some((id(4), 40)));
     assert_eq!(latest.older, [(id(3), 30)]);
     assert_eq!((latest.next_id, latest.view), (id(7), View::Complete));
-    let none = choose_latest::<u64>(BTreeMap::new(), Fallback::Refuse).unwrap();
+    let none = choose_latest::<u64>(BTreeMap::new(), id(1), Fallback::Refuse).unwrap();
     assert_eq!((none.chosen, none.next_id), (None, id(1)));
+    let collected = choose_latest(slots(&[(4, Reading::Complete(4))]), id(20), Fallback::Refuse).unwrap();
+    assert_eq!(collected.next_id, id(20), "5 to 19 were used and collected");
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn every_combination_of_unreadable_checkpoints() {
         let given = slots(&[(5, readings[0].clone()), (6, readings[1].clone()), (7, readings[2].clone())]);
         let newest_first = || given.iter().rev().filter(|(_, reading)| **reading != Reading::Absent);
         for fallback in [Fallback::Refuse, Fallback::NewestIntact] {
-            let result = choose_latest(given.clone(), fallback);
+            let result = choose_latest(given.clone(), id(1), fallback);
             // What has to be passed over before the newest intact one.
             let before: Vec<_> =
                 newest_first().take_while(|(_, reading)| !matches!(reading, Reading::Complete(_))).collect();
