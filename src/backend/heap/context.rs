@@ -1,19 +1,16 @@
-use std::any::Any;
 use std::hash::BuildHasher;
 
 use super::KeyedBackend;
-use super::content::Content;
 use super::list::{List, ListsState};
 use super::map::{Map, MapsState};
 use super::table::{Slot, slot_hash};
 use super::timer::TimersAt;
-use super::typed::{TypedState, foreign_handle};
+use super::typed::foreign_handle;
 use super::value::{Aggregating, CellAt, CellState, Reducing, Value};
 use crate::backend::handle::{
     AggregatingHandle, ListHandle, MapHandle, ReducingHandle, StateIndex, TimerHandle, ValueHandle,
 };
 use crate::backend::{Data, Key};
-use crate::clock::Clock;
 use crate::error::Result;
 use crate::serializer::Serializer;
 use crate::state::Aggregate;
@@ -43,22 +40,14 @@ where
         self.key
     }
 
-    /// Finds a state in the one of its two types that `choose` wants, and what identifies the key and namespace in it.
+    /// What identifies the key and a namespace within a state.
     #[inline(always)]
-    fn open<'s, N, S>(
-        &'s mut self,
-        index: StateIndex,
-        namespace: &'s N,
-        choose: impl FnOnce(&'s mut dyn Any, &dyn Clock) -> Option<(S, i64)>,
-    ) -> Result<(S, Slot<'s, KS::Value, N>, i64)>
+    fn slot<'s, N: Key>(&self, namespace: &'s N) -> Slot<'s, KS::Value, N>
     where
-        N: Key,
+        'b: 's,
     {
-        let KeyedBackend { parameters, hasher, states, .. } = &mut *self.backend;
-        let slot = Slot { group: self.group, hash: slot_hash(hasher, self.hash, namespace), key: self.key, namespace };
-        let state = states.get_mut(index).and_then(|state| choose(&mut **state, &*parameters.clock));
-        let (state, now_ms) = state.ok_or_else(foreign_handle)?;
-        Ok((state, slot, now_ms))
+        let hash = slot_hash(&self.backend.hasher, self.hash, namespace);
+        Slot { group: self.group, hash, key: self.key, namespace }
     }
 
     #[inline(always)]
@@ -72,11 +61,13 @@ where
         N: Key,
         V: Data,
     {
-        let (state, slot, now_ms) = self.open(index, namespace, |state, clock| match timed {
-            false => Some((CellState::Untimed(state.downcast_mut()?), 0)),
-            true => timed_state(state, clock).map(|(state, now_ms)| (CellState::Timed(state), now_ms)),
-        })?;
-        Ok(CellAt { state, slot, now_ms })
+        let slot = self.slot(namespace);
+        if timed {
+            let Some((state, now_ms)) = self.backend.timed_state(index) else { return Err(foreign_handle()) };
+            return Ok(CellAt { state: CellState::Timed(state), slot, now_ms });
+        }
+        let Some(state) = self.backend.typed_mut(index) else { return Err(foreign_handle()) };
+        Ok(CellAt { state: CellState::Untimed(state), slot, now_ms: 0 })
     }
 
     /// Opens a value state.
@@ -169,11 +160,13 @@ where
         T: Data,
         N: Key,
     {
-        let (state, slot, now_ms) = self.open(handle.index, namespace, |state, clock| match handle.timed {
-            false => Some((ListsState::Untimed(state.downcast_mut()?), 0)),
-            true => timed_state(state, clock).map(|(state, now_ms)| (ListsState::Timed(state), now_ms)),
-        })?;
-        Ok(List { state, slot, now_ms })
+        let slot = self.slot(namespace);
+        if handle.timed {
+            let Some((state, now_ms)) = self.backend.timed_state(handle.index) else { return Err(foreign_handle()) };
+            return Ok(List { state: ListsState::Timed(state), slot, now_ms });
+        }
+        let Some(state) = self.backend.typed_mut(handle.index) else { return Err(foreign_handle()) };
+        Ok(List { state: ListsState::Untimed(state), slot, now_ms: 0 })
     }
 
     /// Opens a map state.
@@ -198,11 +191,13 @@ where
         V: Data,
         N: Key,
     {
-        let (state, slot, now_ms) = self.open(handle.index, namespace, |state, clock| match handle.timed {
-            false => Some((MapsState::Untimed(state.downcast_mut()?), 0)),
-            true => timed_state(state, clock).map(|(state, now_ms)| (MapsState::Timed(state), now_ms)),
-        })?;
-        Ok(Map { state, slot, now_ms })
+        let slot = self.slot(namespace);
+        if handle.timed {
+            let Some((state, now_ms)) = self.backend.timed_state(handle.index) else { return Err(foreign_handle()) };
+            return Ok(Map { state: MapsState::Timed(state), slot, now_ms });
+        }
+        let Some(state) = self.backend.typed_mut(handle.index) else { return Err(foreign_handle()) };
+        Ok(Map { state: MapsState::Untimed(state), slot, now_ms: 0 })
     }
 
     /// Opens the timers.
@@ -224,18 +219,4 @@ where
         let (group, key_hash, key) = (self.group, self.hash, self.key);
         Ok(TimersAt { timers: self.backend.timers_mut(handle)?, group, key_hash, key, namespace })
     }
-}
-
-/// A state with a time to live, and the moment. Opening it also cleans up a little.
-fn timed_state<'s, K, N, C>(state: &'s mut dyn Any, clock: &dyn Clock) -> Option<(&'s mut TypedState<K, N, C>, i64)>
-where
-    K: Key,
-    N: Key,
-    C: Content,
-{
-    let state: &mut TypedState<K, N, C> = state.downcast_mut()?;
-    let now_ms = clock.now_ms();
-    let budget = state.ttl.map_or(0, |ttl| usize::from(ttl.cleanup.per_access));
-    state.clean_up(now_ms, budget);
-    Some((state, now_ms))
 }

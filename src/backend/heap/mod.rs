@@ -29,7 +29,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use content::SharedSerializer;
+use content::{Content, SharedSerializer};
 pub use context::KeyContext;
 pub use list::List;
 pub use map::Map;
@@ -39,7 +39,7 @@ use state::State;
 use table::TableHasher;
 use timer::Timers;
 pub use timer::TimersAt;
-use typed::foreign_handle;
+use typed::{TypedState, foreign_handle};
 pub use value::{Aggregating, Reducing, Value};
 
 use super::KeyedParameters;
@@ -50,6 +50,9 @@ use crate::error::{Error, Result};
 use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::serializer::Serializer;
 use crate::state::{TimeDomain, Timer};
+
+/// A state with a time to live, and the moment it was opened at.
+type Timed<'s, K, N, C> = (&'s mut TypedState<K, N, C>, i64);
 
 /// The keyed state of one subtask, on the heap. `KS` is the serializer of the keys.
 ///
@@ -125,6 +128,20 @@ where
     fn typed_mut<S: Any>(&mut self, index: StateIndex) -> Option<&mut S> {
         let state: &mut dyn Any = &mut **self.states.get_mut(index)?;
         state.downcast_mut()
+    }
+
+    /// A state with a time to live, and the moment. Opening it also cleans up a little.
+    #[inline(never)]
+    fn timed_state<N, C>(&mut self, index: StateIndex) -> Option<Timed<'_, KS::Value, N, C>>
+    where
+        N: Key,
+        C: Content,
+    {
+        let now_ms = self.now_ms();
+        let state: &mut TypedState<KS::Value, N, C> = self.typed_mut(index)?;
+        let budget = state.ttl.map_or(0, |ttl| usize::from(ttl.cleanup.per_access));
+        state.clean_up(now_ms, budget);
+        Some((state, now_ms))
     }
 
     fn timers_mut<N: Key>(&mut self, handle: &TimerHandle<N>) -> Result<&mut Timers<KS::Value, N>> {

@@ -13,15 +13,16 @@ const TARGET: usize = 8192;
 /// A set of hash tables that act as one. The caller hashes.
 #[derive(Debug)]
 pub(super) struct Shards<T> {
-    /// The only table of most sets; kept apart from the others to save the way through the vector.
-    first: HashTable<T>,
-    more: Vec<HashTable<T>>,
+    /// Never empty once something was inserted.
+    tables: Vec<HashTable<T>>,
+    /// One less than the smallest power of two that is not below the number of tables.
+    mask: usize,
     len: usize,
 }
 
 impl<T> Default for Shards<T> {
     fn default() -> Self {
-        Shards { first: HashTable::new(), more: Vec::new(), len: 0 }
+        Shards { tables: Vec::new(), mask: 0, len: 0 }
     }
 }
 
@@ -34,49 +35,42 @@ impl<T> Shards<T> {
         self.len == 0
     }
 
-    /// Position of the table that owns a hash, among `count` tables.
+    /// Position of the table that owns a hash, among `count` tables; `mask` as in the field of that name.
     ///
     /// Uses bits that the tables themselves do not: they place by the low bits and tag by the top seven.
     #[inline(always)]
-    fn position(hash: u64, count: usize) -> usize {
-        let bits = usize::try_from((hash >> 24) & 0xFFFF_FFFF).unwrap_or(0);
-        let mask = count.next_power_of_two() - 1;
-        let position = bits & mask;
-        if position < count { position } else { bits & (mask >> 1) }
+    fn position(hash: u64, count: usize, mask: usize) -> usize {
+        let position = usize::try_from((hash >> 24) & 0xFFFF_FFFF).unwrap_or(0) & mask;
+        if position < count { position } else { position & (mask >> 1) }
     }
 
     #[inline(always)]
-    fn table(&self, hash: u64) -> &HashTable<T> {
-        if self.more.is_empty() { &self.first } else { self.one_of_many(hash) }
+    fn table(&self, hash: u64) -> Option<&HashTable<T>> {
+        self.tables.get(Self::position(hash, self.tables.len(), self.mask))
     }
 
     #[inline(always)]
-    fn table_mut(&mut self, hash: u64) -> &mut HashTable<T> {
-        if self.more.is_empty() { &mut self.first } else { self.one_of_many_mut(hash) }
+    fn table_mut(&mut self, hash: u64) -> Option<&mut HashTable<T>> {
+        let position = Self::position(hash, self.tables.len(), self.mask);
+        self.tables.get_mut(position)
     }
 
-    fn one_of_many(&self, hash: u64) -> &HashTable<T> {
-        match Self::position(hash, self.more.len() + 1).checked_sub(1) {
-            None => &self.first,
-            Some(position) => self.more.get(position).unwrap_or(&self.first),
-        }
-    }
-
-    fn one_of_many_mut(&mut self, hash: u64) -> &mut HashTable<T> {
-        match Self::position(hash, self.more.len() + 1).checked_sub(1) {
-            None => &mut self.first,
-            Some(position) => self.more.get_mut(position).unwrap_or(&mut self.first),
+    /// Adds the first table, if there is none.
+    #[inline(always)]
+    fn begin(&mut self) {
+        if self.tables.is_empty() {
+            self.tables.push(HashTable::new());
         }
     }
 
     #[inline(always)]
     pub(super) fn find(&self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&T> {
-        self.table(hash).find(hash, eq)
+        self.table(hash)?.find(hash, eq)
     }
 
     #[inline(always)]
     pub(super) fn find_mut(&mut self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&mut T> {
-        self.table_mut(hash).find_mut(hash, eq)
+        self.table_mut(hash)?.find_mut(hash, eq)
     }
 
     /// Replaces the entry that `eq` recognises by calling `replace`, or inserts what `insert` makes.
@@ -90,7 +84,9 @@ impl<T> Shards<T> {
         replace: impl FnOnce(&mut T, V),
         insert: impl FnOnce(V) -> T,
     ) {
-        match self.table_mut(hash).entry(hash, eq, &hasher) {
+        self.begin();
+        let Some(table) = self.table_mut(hash) else { return };
+        match table.entry(hash, eq, &hasher) {
             Entry::Occupied(mut occupied) => replace(occupied.get_mut(), value),
             Entry::Vacant(vacant) => {
                 vacant.insert(insert(value));
@@ -101,14 +97,17 @@ impl<T> Shards<T> {
 
     /// Inserts an entry that is known to be absent and returns it.
     pub(super) fn insert_new(&mut self, hash: u64, entry: T, hasher: impl Fn(&T) -> u64) {
-        self.table_mut(hash).insert_unique(hash, entry, &hasher);
-        self.grown(hasher);
+        self.begin();
+        if let Some(table) = self.table_mut(hash) {
+            table.insert_unique(hash, entry, &hasher);
+            self.grown(hasher);
+        }
     }
 
     /// Removes and returns the entry that `eq` recognises.
     #[inline(always)]
     pub(super) fn remove(&mut self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<T> {
-        let (removed, _) = self.table_mut(hash).find_entry(hash, eq).ok()?.remove();
+        let (removed, _) = self.table_mut(hash)?.find_entry(hash, eq).ok()?.remove();
         self.len = self.len.saturating_sub(1);
         Some(removed)
     }
@@ -121,7 +120,7 @@ impl<T> Shards<T> {
         eq: impl FnMut(&T) -> bool,
         change: impl FnOnce(T) -> Option<T>,
     ) -> Option<()> {
-        let found = self.table_mut(hash).find_entry(hash, eq).ok()?;
+        let found = self.table_mut(hash)?.find_entry(hash, eq).ok()?;
         if let Entry::Vacant(_) = found.replace_entry_with(change) {
             self.len = self.len.saturating_sub(1);
         }
@@ -130,29 +129,29 @@ impl<T> Shards<T> {
 
     fn grown(&mut self, hasher: impl Fn(&T) -> u64) {
         self.len += 1;
-        if self.len > (self.more.len() + 1) * TARGET {
+        if self.len > self.tables.len() * TARGET {
             self.split(hasher);
         }
     }
 
     /// Adds one table and moves into it what now belongs there, all of it from one other table.
     fn split(&mut self, hasher: impl Fn(&T) -> u64) {
-        let added = self.more.len() + 1;
+        let added = self.tables.len();
         let count = added + 1;
-        let origin = added & !(count.next_power_of_two() >> 1);
-        let split = match origin.checked_sub(1).map(|position| self.more.get_mut(position)) {
-            Some(Some(table)) => table,
-            _ => &mut self.first,
-        };
+        let mask = count.next_power_of_two() - 1;
+        let origin = added & (mask >> 1);
         let mut moved = HashTable::new();
-        for entry in split.extract_if(|entry| Self::position(hasher(entry), count) == added) {
-            moved.insert_unique(hasher(&entry), entry, &hasher);
+        if let Some(split) = self.tables.get_mut(origin) {
+            for entry in split.extract_if(|entry| Self::position(hasher(entry), count, mask) == added) {
+                moved.insert_unique(hasher(&entry), entry, &hasher);
+            }
         }
-        self.more.push(moved);
+        self.tables.push(moved);
+        self.mask = mask;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.first.iter().chain(self.more.iter().flatten())
+        self.tables.iter().flatten()
     }
 
     /// Looks at up to `budget` slots from `cursor` on, removing the entries that `keep` refuses; returns the cursor to go
@@ -165,10 +164,7 @@ impl<T> Shards<T> {
     ) -> Option<SweepCursor> {
         let SweepCursor { mut table, mut slot } = cursor;
         loop {
-            let swept = match table.checked_sub(1) {
-                None => &mut self.first,
-                Some(position) => self.more.get_mut(position)?,
-            };
+            let swept = self.tables.get_mut(table)?;
             while slot < swept.num_buckets() {
                 if *budget == 0 {
                     return Some(SweepCursor { table, slot });

@@ -38,6 +38,9 @@ pub(super) struct Entry<K, N, V> {
 }
 
 /// What identifies an entry within a table: where its group lies, its hash, its key and namespace.
+///
+/// Only handed to functions that are inlined; the others take the parts. A slot handed over as a whole lives in memory, and
+/// waiting for it to be stored and loaded again keeps the processor from looking ahead, which triples the time of a read.
 #[derive(Debug)]
 pub(super) struct Slot<'a, K, N> {
     pub(super) group: usize,
@@ -132,7 +135,7 @@ where
     pub(super) fn get(&self, slot: Slot<'_, K, N>) -> Option<&V> {
         match self.groups.get(slot.group)? {
             Group::Flat(map) => find(map, slot).map(|entry| &entry.value),
-            Group::Layered(layers) => layers.get(slot),
+            Group::Layered(layers) => layers.get(slot.hash, slot.key, slot.namespace),
         }
     }
 
@@ -142,7 +145,7 @@ where
         self.settle(slot.group);
         match self.groups.get_mut(slot.group)? {
             Group::Flat(map) => find_mut(map, slot).map(|entry| &mut entry.value),
-            Group::Layered(layers) => layers.get_mut(slot),
+            Group::Layered(layers) => layers.get_mut(slot.hash, slot.key, slot.namespace),
         }
     }
 
@@ -151,7 +154,7 @@ where
         self.settle(slot.group);
         match self.groups.get_mut(slot.group) {
             Some(Group::Flat(map)) => upsert(map, &self.hasher, slot, value),
-            Some(Group::Layered(layers)) => layers.set(&self.hasher, slot, Some(value)),
+            Some(Group::Layered(layers)) => layers.set(&self.hasher, slot.hash, slot.key, slot.namespace, Some(value)),
             None => {}
         }
     }
@@ -161,7 +164,7 @@ where
         self.settle(slot.group);
         match self.groups.get_mut(slot.group) {
             Some(Group::Flat(map)) => map.remove(slot.hash, |entry| is_entry(entry, slot)).is_some(),
-            Some(Group::Layered(layers)) => layers.remove(&self.hasher, slot),
+            Some(Group::Layered(layers)) => layers.remove(&self.hasher, slot.hash, slot.key, slot.namespace),
             None => false,
         }
     }
@@ -173,11 +176,11 @@ where
         match self.groups.get_mut(slot.group) {
             Some(Group::Flat(map)) => update_flat(map, &self.hasher, slot, change),
             Some(Group::Layered(layers)) => {
-                let mut value = layers.get(slot).cloned();
+                let mut value = layers.get(slot.hash, slot.key, slot.namespace).cloned();
                 let existed = value.is_some();
                 change(&mut value);
                 if existed || value.is_some() {
-                    layers.set(&self.hasher, slot, value);
+                    layers.set(&self.hasher, slot.hash, slot.key, slot.namespace, value);
                 }
             }
             None => {}
@@ -307,21 +310,22 @@ where
     }
 
     /// The newest frozen change of a key, below the top.
-    fn frozen_change(&self, slot: Slot<'_, K, N>) -> Option<&Change<K, N, V>> {
-        self.frozen.iter().rev().find_map(|delta| delta.get(slot.hash, slot.key, slot.namespace))
+    fn frozen_change(&self, hash: u64, key: &K, namespace: &N) -> Option<&Change<K, N, V>> {
+        self.frozen.iter().rev().find_map(|delta| delta.get(hash, key, namespace))
     }
 
-    fn get_below_top(&self, slot: Slot<'_, K, N>) -> Option<&V> {
-        match self.frozen_change(slot) {
+    fn get_below_top(&self, hash: u64, key: &K, namespace: &N) -> Option<&V> {
+        match self.frozen_change(hash, key, namespace) {
             Some(change) => change.value.as_ref(),
-            None => find(&self.base, slot).map(|entry| &entry.value),
+            None => find(&self.base, slot_of(hash, key, namespace)).map(|entry| &entry.value),
         }
     }
 
-    fn get(&self, slot: Slot<'_, K, N>) -> Option<&V> {
-        match self.top.get(slot.hash, slot.key, slot.namespace) {
+    #[inline(never)]
+    fn get(&self, hash: u64, key: &K, namespace: &N) -> Option<&V> {
+        match self.top.get(hash, key, namespace) {
             Some(change) => change.value.as_ref(),
-            None => self.get_below_top(slot),
+            None => self.get_below_top(hash, key, namespace),
         }
     }
 
@@ -330,29 +334,32 @@ where
         if self.frozen.is_empty() && Arc::strong_count(&self.base) == 1 { Arc::get_mut(&mut self.base) } else { None }
     }
 
-    fn set(&mut self, hasher: &TableHasher, slot: Slot<'_, K, N>, value: Option<V>) {
+    #[inline(never)]
+    fn set(&mut self, hasher: &TableHasher, hash: u64, key: &K, namespace: &N, value: Option<V>) {
         if let Some(base) = self.exclusive_base() {
-            apply(base, hasher, slot, value);
-            self.top.forget(slot.hash, slot.key, slot.namespace);
+            apply(base, hasher, slot_of(hash, key, namespace), value);
+            self.top.forget(hash, key, namespace);
         } else {
-            self.top.record(slot.hash, slot.key, slot.namespace, value);
+            self.top.record(hash, key, namespace, value);
         }
     }
 
-    fn remove(&mut self, hasher: &TableHasher, slot: Slot<'_, K, N>) -> bool {
-        let existed = self.get(slot).is_some();
+    #[inline(never)]
+    fn remove(&mut self, hasher: &TableHasher, hash: u64, key: &K, namespace: &N) -> bool {
+        let existed = self.get(hash, key, namespace).is_some();
         if existed {
-            self.set(hasher, slot, None);
+            self.set(hasher, hash, key, namespace, None);
         }
         existed
     }
 
-    fn get_mut(&mut self, slot: Slot<'_, K, N>) -> Option<&mut V> {
-        if self.top.get(slot.hash, slot.key, slot.namespace).is_none() {
-            let copy = self.get_below_top(slot)?.clone();
-            return self.top.record(slot.hash, slot.key, slot.namespace, Some(copy))?.value.as_mut();
+    #[inline(never)]
+    fn get_mut(&mut self, hash: u64, key: &K, namespace: &N) -> Option<&mut V> {
+        if self.top.get(hash, key, namespace).is_none() {
+            let copy = self.get_below_top(hash, key, namespace)?.clone();
+            return self.top.record(hash, key, namespace, Some(copy))?.value.as_mut();
         }
-        self.top.get_mut(slot.hash, slot.key, slot.namespace)?.value.as_mut()
+        self.top.get_mut(hash, key, namespace)?.value.as_mut()
     }
 
     /// Folds up to `most` of the lowest changes into the base; `false` while a snapshot shares it.
@@ -370,8 +377,7 @@ where
         };
         for _ in 0..most {
             let Some(Change { hash, key, namespace, value }) = lowest.pop() else { break };
-            let slot = Slot { group: 0, hash, key: &key, namespace: &namespace };
-            apply(base, hasher, slot, value);
+            apply(base, hasher, slot_of(hash, &key, &namespace), value);
         }
         if lowest.is_empty() && !self.frozen.is_empty() {
             self.frozen.remove(0);
@@ -421,6 +427,12 @@ where
         });
         entries
     }
+}
+
+/// A slot whose group does not matter any more.
+#[inline(always)]
+fn slot_of<'a, K, N>(hash: u64, key: &'a K, namespace: &'a N) -> Slot<'a, K, N> {
+    Slot { group: 0, hash, key, namespace }
 }
 
 #[inline(always)]
@@ -551,8 +563,7 @@ fn layered_len<K: Eq, N: Eq, V>(base: &Shards<Entry<K, N, V>>, deltas: &[&Delta<
             if !is_newest {
                 continue;
             }
-            let slot = Slot { group: 0, hash: change.hash, key: &change.key, namespace: &change.namespace };
-            let in_base = find(base, slot).is_some();
+            let in_base = find(base, slot_of(change.hash, &change.key, &change.namespace)).is_some();
             match (in_base, change.value.is_some()) {
                 (false, true) => len += 1,
                 (true, false) => len = len.saturating_sub(1),

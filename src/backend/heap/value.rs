@@ -33,14 +33,16 @@ where
 {
     #[inline(always)]
     fn get(&mut self, slot: Slot<'_, K, N>, now_ms: i64) -> Option<&V> {
-        if S::TIMED && !self.prepare_read(slot, now_ms) {
+        if S::TIMED && !self.prepare_read(slot.group, slot.hash, slot.key, slot.namespace, now_ms) {
             return None;
         }
         self.table.get(slot).map(|cell| &cell.value)
     }
 
     /// Applies the time to live before a read; `false` if nothing is to be seen.
-    fn prepare_read(&mut self, slot: Slot<'_, K, N>, now_ms: i64) -> bool {
+    #[inline(never)]
+    fn prepare_read(&mut self, group: usize, hash: u64, key: &K, namespace: &N, now_ms: i64) -> bool {
+        let slot = Slot { group, hash, key, namespace };
         let Some(cell) = self.table.get(slot) else { return false };
         if self.liveness(now_ms).is_live(cell.stamp) {
             if self.touches_on_read()
