@@ -8,12 +8,12 @@ use millpond::backend::handle::OperatorListHandle;
 use millpond::backend::operator::{self, OperatorBackend, OperatorParameters};
 use millpond::backend::{self, BackendConfig, KeyedBackend, KeyedParameters, KeyedSnapshotFormat};
 use millpond::clock::{Clock, ManualClock, SystemClock};
-use millpond::format::manifest::{KeyGroupAssignment, Manifest, OperatorSnapshot, SnapshotKind, SubtaskSnapshot};
-use millpond::ids::{CheckpointId, JobId, OperatorId, SubtaskIndex};
+use millpond::format::manifest::SnapshotKind;
+use millpond::ids::{CheckpointId, JobId, SubtaskIndex};
 use millpond::key_group::{KeyGroupRange, MaxParallelism, Parallelism};
 use millpond::random::SystemRandom;
-use millpond::serializer::{Serializer, SerializerSnapshot, Str, Tuple2, U32, U64};
-use millpond::snapshot::{SnapshotReader, SnapshotTarget, publish};
+use millpond::serializer::{Serializer, Str, Tuple2, U32, U64};
+use millpond::snapshot::{SnapshotLabel, SnapshotReader, SnapshotTarget, SubtaskReport, assemble, publish};
 use millpond::state::{OperatorListDescriptor, OperatorListState};
 use millpond::storage::layout::{JobLayout, MANIFEST_NAME, SnapshotDirectory};
 use millpond::storage::{CommitOutcome, LocalStorage, ObjectPath, Storage};
@@ -80,24 +80,13 @@ impl Store {
     /// Makes a checkpoint of its parts: writes the manifest, which is the moment it begins to exist. Returns the bytes
     /// of its state.
     pub(crate) fn publish(&self, id: CheckpointId, parts: Vec<Part>) -> Result<u64> {
-        let mut operators: BTreeMap<&str, OperatorSnapshot> = BTreeMap::new();
-        for part in parts {
-            match operators.get_mut(part.uid) {
-                Some(operator) => operator.subtasks.extend(part.operator.subtasks),
-                None => {
-                    operators.insert(part.uid, part.operator);
-                }
-            }
-        }
-        let mut manifest = Manifest {
+        let label = SnapshotLabel {
             job: JOB,
             checkpoint: id,
             kind: SnapshotKind::Checkpoint,
             created_ms: SystemClock.now_ms(),
-            writer: Manifest::WRITER.to_owned(),
-            operators: operators.into_values().collect(),
         };
-        manifest.sort();
+        let manifest = assemble(label, parts.into_iter().map(|part| part.report).collect())?;
         match publish(&*self.storage, &self.layout.checkpoint(id), &manifest) {
             CommitOutcome::Committed => Ok(manifest.objects().map(|object| object.length).sum()),
             CommitOutcome::NotCommitted(error) | CommitOutcome::Unknown(error) => Err(error),
@@ -240,9 +229,7 @@ pub(crate) struct Part {
     pub(crate) checkpoint: CheckpointId,
     /// Flights that a source subtask had read.
     pub(crate) flights: u64,
-    uid: &'static str,
-    /// The operator with this one subtask.
-    operator: OperatorSnapshot,
+    report: SubtaskReport,
 }
 
 impl PendingPart {
@@ -251,27 +238,21 @@ impl PendingPart {
         let PendingPart { checkpoint, identity, keyed, operator, flights } = self;
         let Identity { uid, store, index, parallelism, max_parallelism } = identity;
         let target = store.target(checkpoint);
-        let mut states = operator.states();
-        let mut key: Option<SerializerSnapshot> = None;
-        let keyed = match keyed {
-            Some(keyed) => {
-                states.extend(keyed.states());
-                key = Some(Str.snapshot());
-                keyed.write(&target, KeyedSnapshotFormat::Canonical, &|| true)?
-            }
-            None => None,
-        };
-        let subtask = SubtaskSnapshot { index, finished: false, keyed, operator: operator.write(&target)? };
-        let operator = OperatorSnapshot {
-            id: OperatorId::from_uid(uid),
-            uid: Some(uid.to_owned()),
+        let mut report = SubtaskReport {
+            operator: uid.to_owned(),
+            subtask: index,
             parallelism,
             max_parallelism,
-            assignment: KeyGroupAssignment::Xxh3,
-            key,
-            states,
-            subtasks: vec![subtask],
+            key: None,
+            states: operator.states(),
+            keyed: None,
+            operator_state: operator.write(&target)?,
         };
-        Ok(Part { checkpoint, flights, uid, operator })
+        if let Some(keyed) = keyed {
+            report.key = Some(Str.snapshot());
+            report.states.extend(keyed.states());
+            report.keyed = keyed.write(&target, KeyedSnapshotFormat::Canonical, &|| true)?;
+        }
+        Ok(Part { checkpoint, flights, report })
     }
 }

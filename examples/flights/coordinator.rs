@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// A part of a checkpoint is written, or could not be.
-    Written(Result<Part>),
+    Written(Result<Box<Part>>),
     /// A source subtask is at the end of its input.
     Exhausted,
     /// A subtask has failed; it returns its error itself.
@@ -37,7 +37,7 @@ pub(crate) fn write_in_background(part: PendingPart, coordinator: &Sender<Notice
     let coordinator = coordinator.clone();
     thread::spawn(move || {
         // A coordinator that has ended needs no part.
-        let _ = coordinator.send(Notice::Written(part.write()));
+        let _ = coordinator.send(Notice::Written(part.write().map(Box::new)));
     });
 }
 
@@ -72,7 +72,7 @@ impl Coordinator<'_> {
         let mut exhausted = 0;
         loop {
             match self.notices.recv_timeout(TICK) {
-                Ok(Notice::Written(part)) => pending = self.add_part(pending, part?)?,
+                Ok(Notice::Written(part)) => pending = self.add_part(pending, *part?)?,
                 Ok(Notice::Exhausted) => exhausted += 1,
                 Ok(Notice::Failed) => return Err(Error::aborted("a subtask has failed")),
                 Err(RecvTimeoutError::Timeout) => self.tell_progress()?,
