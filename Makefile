@@ -45,6 +45,6 @@ bench: ## set up, run the benchmarks and their baselines
 	@scripts/setup.sh
 	@cargo bench $(CARGO_RUN)
 
-fuzz: ## set up, run every fuzz target for a minute (SECONDS=60)
+fuzz: ## set up, run every fuzz target for FUZZ_SECONDS (60)
 	@scripts/setup.sh
-	@scripts/fuzz.sh $(or $(SECONDS),60)
+	@scripts/fuzz.sh

@@ -11,6 +11,9 @@
 mod backend;
 mod checkpoint;
 mod format;
+#[cfg(feature = "test-util")]
+mod fuzz;
 mod serializer;
 #[cfg(feature = "test-util")]
 mod storage;
+mod tidy;

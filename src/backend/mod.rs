@@ -5,6 +5,8 @@
 //! states are registered by descriptor, opened by handle, snapshotted in two phases, and restored from any snapshot of the same max
 //! parallelism, whatever the parallelism it was taken at.
 
+#[cfg(feature = "test-util")]
+pub mod fuzz;
 pub mod handle;
 pub mod heap;
 mod keyed;

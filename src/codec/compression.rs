@@ -54,7 +54,7 @@ impl Compression {
             #[cfg(feature = "zstd")]
             Compression::Zstd => zstd::bulk::compress(raw, 3)
                 .map_err(|error| Error::internal("zstd could not compress a block").because(error)),
-            #[allow(unreachable_patterns, reason = "depends on the features")]
+            #[cfg(not(all(feature = "lz4", feature = "zstd")))]
             other => Err(other.missing()),
         }
     }
@@ -70,7 +70,7 @@ impl Compression {
             #[cfg(feature = "zstd")]
             Compression::Zstd => zstd::bulk::decompress(stored, raw_len)
                 .map_err(|error| Error::corrupt("zstd block cannot be expanded").because(error))?,
-            #[allow(unreachable_patterns, reason = "depends on the features")]
+            #[cfg(not(all(feature = "lz4", feature = "zstd")))]
             other => return Err(other.missing()),
         };
         if raw.len() == raw_len {
@@ -79,7 +79,7 @@ impl Compression {
         Err(Error::corrupt(format!("{} block expands to {} bytes, declared {raw_len}", self.name(), raw.len())))
     }
 
-    #[allow(dead_code, reason = "unused when every codec is built in")]
+    #[cfg(not(all(feature = "lz4", feature = "zstd")))]
     fn missing(self) -> Error {
         Error::incompatible(format!(
             "this build cannot handle {0} compression; build millpond with the feature `{0}`",

@@ -30,6 +30,8 @@ pub mod conformance;
 #[cfg(feature = "test-util")]
 pub mod fault;
 pub mod filesystem;
+#[cfg(feature = "test-util")]
+pub mod fuzz;
 pub mod layout;
 mod local;
 mod map;

@@ -1,8 +1,6 @@
 mod bad;
-mod flink;
+pub(crate) mod flink;
 mod forge;
-#[cfg(feature = "test-util")]
-mod fuzz;
 mod json;
 mod manifest;
 mod samples;

@@ -15,7 +15,8 @@ use super::fixtures;
 /// Parts of real files, at most so long.
 const LARGEST: usize = 6_000;
 
-static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+/// What real Flink wrote, whole and in parts.
+pub(crate) static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut seeds = Vec::new();
     for fixture in fixtures::committed() {
         let bytes = fixture.metadata_bytes();

@@ -5,7 +5,7 @@ mod damage;
 mod dump;
 mod fixtures;
 #[cfg(feature = "test-util")]
-mod fuzz;
+pub(crate) mod fuzz;
 mod metadata;
 mod state;
 mod text;

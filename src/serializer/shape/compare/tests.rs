@@ -1,5 +1,3 @@
-#![allow(dead_code, reason = "most types here are only read or only written")]
-
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;

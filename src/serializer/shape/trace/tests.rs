@@ -1,4 +1,4 @@
-#![allow(dead_code, reason = "most types here are only ever looked at by name")]
+#![expect(dead_code, reason = "most types here are only ever looked at by name")]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
