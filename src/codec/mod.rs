@@ -9,6 +9,7 @@
 pub(crate) mod checksum;
 mod compression;
 pub(crate) mod murmur3;
+pub(crate) mod prefixed_hash;
 mod reader;
 mod writer;
 

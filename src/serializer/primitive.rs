@@ -4,6 +4,7 @@
 //! bit: as keys, `0.0` and `-0.0` differ, and so do NaNs with different bits.
 
 use super::{Serializer, SerializerSnapshot};
+use crate::codec::prefixed_hash::length_prefixed_xxh3;
 use crate::codec::{Reader, Writer};
 use crate::error::Result;
 use crate::key_group::key_hash;
@@ -186,6 +187,20 @@ impl Serializer for Str {
     fn min_len(&self) -> usize {
         1
     }
+
+    #[inline]
+    fn key_hash(&self, value: &String, scratch: &mut Writer) -> Result<u64> {
+        length_prefixed_key_hash(value.as_bytes(), scratch)
+    }
+}
+
+#[inline]
+fn length_prefixed_key_hash(bytes: &[u8], scratch: &mut Writer) -> Result<u64> {
+    Ok(length_prefixed_xxh3(bytes).unwrap_or_else(|| {
+        scratch.clear();
+        scratch.bytes(bytes);
+        key_hash(scratch.as_slice())
+    }))
 }
 
 /// `Vec<u8>`: varint length, then the bytes.
@@ -212,6 +227,11 @@ impl Serializer for Bytes {
 
     fn min_len(&self) -> usize {
         1
+    }
+
+    #[inline]
+    fn key_hash(&self, value: &Vec<u8>, scratch: &mut Writer) -> Result<u64> {
+        length_prefixed_key_hash(value, scratch)
     }
 }
 
