@@ -56,6 +56,11 @@ impl<H> CompletedCheckpoints<H> {
         self.subsumed.iter().copied()
     }
 
+    /// Ids of those kept and of those that are not retired yet, for [`gc::View::kept`](super::gc::View).
+    pub fn in_use(&self) -> impl Iterator<Item = CheckpointId> {
+        self.ids().chain(self.subsumed())
+    }
+
     /// Takes out every subsumed one that `in_use` does not claim.
     pub fn retire(&mut self, in_use: impl Fn(CheckpointId) -> bool) -> Vec<CheckpointId> {
         let (keep, retired) = std::mem::take(&mut self.subsumed).into_iter().partition(|id| in_use(*id));

@@ -109,13 +109,11 @@ impl Store {
             };
             (*id, slot.as_ref().map_or(Content::Sealed, names))
         });
-        let pending = job.coordinator.pending().next();
-        let kept = job.coordinator.completed();
         View {
             listing: Some(self.objects.keys().cloned().chain(self.slots.keys().map(|id| manifest_name(*id))).collect()),
             next_id: job.coordinator.next_id(),
-            boundary: pending.unwrap_or(job.coordinator.next_id()),
-            kept: kept.ids().chain(kept.subsumed()).collect(),
+            boundary: job.coordinator.boundary(),
+            kept: job.coordinator.completed().in_use().collect(),
             manifests: slots.collect(),
             leases: self.leases.clone(),
             epoch: job.epoch,

@@ -5,3 +5,4 @@ mod job;
 mod model;
 mod scenarios;
 mod script;
+mod whole_job;

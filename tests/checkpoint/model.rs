@@ -112,6 +112,8 @@ impl World {
             self.log.push(Line::Action(action.clone()));
             self.act(action);
         }
+        let wake_at_ms = self.coordinator.wake_at_ms();
+        assert!(wake_at_ms.is_none_or(|wake_at_ms| wake_at_ms > self.now_ms), "asks to be woken in the past");
     }
 
     fn mail(&mut self, event: Event<u64>) {
@@ -433,4 +435,62 @@ fn the_same_seed_gives_the_same_log() {
     for seed in 0..20 {
         assert_eq!(run(seed, 300).1, run(seed, 300).1);
     }
+}
+
+/// Any event at any time, most of them nonsense.
+fn nonsense(random: &SeededRandom) -> Event<u64> {
+    let id = CheckpointId(pick(random, 8));
+    let index = u32::try_from(pick(random, 3)).unwrap();
+    let subtask = Subtask { operator: OperatorId::from_uid("a"), index: SubtaskIndex(index) };
+    let ticket = Ticket(u32::try_from(pick(random, 4)).unwrap());
+    let reason = || "nonsense".to_string();
+    let stop = [None, Some(Stop::Suspend), Some(Stop::Drain)][usize::try_from(pick(random, 3)).unwrap()];
+    let savepoint = Savepoint { target: "/s".into(), format: SavepointFormat::Native, stop };
+    match pick(random, 40) {
+        0 => Event::JobFailed,
+        1 | 2 => {
+            Event::Running { subtasks: (0..=index).map(|index| at(subtask, index)).collect(), finished: [].into() }
+        }
+        3 => Event::SubtaskFinished(subtask),
+        4 if pick(random, 10) == 0 => Event::Terminated(Termination::Cancelled),
+        5..8 => Event::Request { request: RequestId(0), kind: Kind::Savepoint(savepoint) },
+        8..12 => Event::Request { request: RequestId(0), kind: Kind::Checkpoint },
+        12 => Event::Declined { id, subtask, reason: reason() },
+        13 => Event::Published { id, ticket, outcome: Outcome::Unknown { reason: reason() } },
+        14 => Event::Published { id, ticket, outcome: Outcome::NotCommitted { reason: reason() } },
+        15 => Event::Published { id, ticket, outcome: Outcome::Committed },
+        16 => Event::SlotRead { id, ticket, found: Slot::Absent },
+        17 => Event::SlotRead { id, ticket, found: Slot::Sealed },
+        18 => Event::SlotRead { id, ticket, found: Slot::Unreadable { reason: reason() } },
+        19..34 => Event::Acknowledged { id, subtask, snapshot: SubtaskSnapshot::exclusive(0) },
+        _ => Event::Tick,
+    }
+}
+
+fn at(subtask: Subtask, index: u32) -> Subtask {
+    Subtask { index: SubtaskIndex(index), ..subtask }
+}
+
+#[test]
+fn nonsense_neither_panics_nor_spins_nor_reuses_ids() {
+    let mut triggered = 0;
+    for seed in 0..2_000 {
+        let random = SeededRandom::new(seed);
+        let config = Config { tolerable_failures: 3, max_concurrent: 2, timeout_ms: 50, ..Config::every(20) };
+        let mut coordinator = Coordinator::new(config, Inheritance::default()).unwrap();
+        let (mut now_ms, mut last) = (0i64, CheckpointId(0));
+        for _ in 0..150 {
+            now_ms += i64::try_from(pick(&random, 12)).unwrap() - 2;
+            for action in coordinator.handle(now_ms, nonsense(&random)) {
+                if let Action::Trigger(trigger) = action {
+                    assert!(trigger.barrier.id > last, "seed {seed}");
+                    last = trigger.barrier.id;
+                    triggered += 1;
+                }
+            }
+            assert!(coordinator.wake_at_ms().is_none_or(|wake_at_ms| wake_at_ms > now_ms), "seed {seed}");
+            assert!(coordinator.pending().all(|id| id <= last) && coordinator.boundary() <= coordinator.next_id());
+        }
+    }
+    assert!(triggered > 4_000, "only {triggered} triggered: the test tests nothing");
 }
