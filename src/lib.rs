@@ -124,3 +124,8 @@ pub mod storage;
 pub mod task;
 
 pub use error::{Error, ErrorKind, Place, Result};
+
+/// Compiles and runs the README's example with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
