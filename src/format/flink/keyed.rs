@@ -2,7 +2,7 @@
 //!
 //! A file is a [`KeyedHeader`] and one *block* for each key group that has entries; only the handle says where blocks
 //! begin. A block is a run of entries per state. The top bit of an entry's first key byte says that the run ends, and a
-//! state id or `END_OF_BLOCK` follows. Keys are composite: key group, key, namespace and, in maps, the user's key.
+//! state id or an end mark follows. Keys are composite: key group, key, namespace and, in maps, the user's key.
 //! RocksDB has the same composite keys and values, without that bit.
 //!
 //! Sources: `FullSnapshotAsyncWriter`, `FullSnapshotRestoreOperation`, `SerializedCompositeKeyBuilder`,

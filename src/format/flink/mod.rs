@@ -10,6 +10,8 @@
 //! with a [`header`] that names the states and describes their [`serializer`]s, by which [`Value`]s are decoded.
 //! [`key_group`] says where Flink puts a key.
 //!
+//! Files that are named by absolute URIs are found through [`Roots`].
+//!
 //! Nothing here performs I/O: a decoder takes the bytes of a file, or of the part of it that a handle names, and every
 //! error says at which offset and in which field. Class names are only data: they are compared with a table of known
 //! names and never acted on.
@@ -25,6 +27,7 @@ pub mod heap;
 mod java_object;
 pub mod key_group;
 pub mod keyed;
+mod location;
 pub mod metadata;
 pub mod operator;
 mod primitive;
@@ -35,6 +38,7 @@ pub mod value;
 
 pub use entry::{Content, KeyedEntry};
 pub use java_object::{CheckpointProperties, LogicalKind, LogicalType, RowField, SnapshotType};
+pub use location::Roots;
 pub use primitive::JavaString;
 pub use value::Value;
 

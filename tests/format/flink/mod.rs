@@ -9,3 +9,4 @@ pub(crate) mod fuzz;
 mod metadata;
 mod state;
 mod text;
+mod typed;

@@ -1,6 +1,6 @@
 //! Flink's values as millpond's own dynamic ones, which tools print and export.
 
-use super::{LocalDate, LocalTime, Value};
+use super::Value;
 use crate::format::flink::primitive::JavaString;
 use crate::serializer::{TimeWindow, Value as Dynamic};
 
@@ -26,9 +26,9 @@ impl From<Value> for Dynamic {
             Value::Bytes(bytes) => Dynamic::Bytes(bytes),
             Value::BigInteger(number) => Dynamic::String(number.to_string()),
             Value::BigDecimal(number) => Dynamic::String(number.to_string()),
-            Value::LocalDate(day) => Dynamic::String(date(day)),
-            Value::LocalTime(moment) => Dynamic::String(time(moment)),
-            Value::LocalDateTime(day, moment) => Dynamic::String(format!("{}T{}", date(day), time(moment))),
+            Value::LocalDate(day) => Dynamic::String(day.to_string()),
+            Value::LocalTime(moment) => Dynamic::String(moment.to_string()),
+            Value::LocalDateTime(day, moment) => Dynamic::String(format!("{day}T{moment}")),
             Value::Timestamp { millis, nanos } | Value::TimestampData { millis, nanos } => {
                 record([("millis", Dynamic::I64(millis)), ("nanos", Dynamic::I64(nanos.into()))])
             }
@@ -81,14 +81,4 @@ fn string(text: JavaString) -> Dynamic {
             bytes: units.into_iter().flat_map(u16::to_be_bytes).collect(),
         },
     }
-}
-
-/// ISO 8601, as far as the year has four digits.
-fn date(date: LocalDate) -> String {
-    format!("{:04}-{:02}-{:02}", date.year, date.month, date.day)
-}
-
-fn time(time: LocalTime) -> String {
-    let LocalTime { hour, minute, second, nanos } = time;
-    format!("{hour:02}:{minute:02}:{second:02}.{nanos:09}")
 }

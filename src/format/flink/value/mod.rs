@@ -2,15 +2,18 @@
 //!
 //! [`Value`] keeps every distinction that the encodings make, so that a value can be shown, hashed as Java hashes it and
 //! written again. What cannot be interpreted is [`Value::Opaque`], with the name of its class.
+//! [`from_value`] turns a value into a type of the caller's.
 
 mod decode;
 mod dynamic;
 mod number;
 mod sql;
 mod time;
+mod typed;
 
 pub use number::{BigDecimal, BigInteger};
 pub use time::{LocalDate, LocalTime};
+pub use typed::from_value;
 
 use std::sync::Arc;
 

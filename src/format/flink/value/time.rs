@@ -1,3 +1,5 @@
+use std::fmt;
+
 use crate::codec::Reader;
 use crate::error::Result;
 use crate::format::flink::primitive::Primitives;
@@ -28,6 +30,27 @@ pub struct LocalTime {
 
 /// Stands for null where a month, an hour or a minute would be.
 const NULL_PART: u8 = 0x80;
+
+impl fmt::Display for LocalDate {
+    /// ISO 8601; a year of more than four digits has a sign.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LocalDate { year, month, day } = *self;
+        match year {
+            0..=9999 => write!(f, "{year:04}")?,
+            -9999..=-1 => write!(f, "-{:04}", year.unsigned_abs())?,
+            _ => write!(f, "{year:+}")?,
+        }
+        write!(f, "-{month:02}-{day:02}")
+    }
+}
+
+impl fmt::Display for LocalTime {
+    /// ISO 8601 with nine digits behind the second.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LocalTime { hour, minute, second, nanos } = *self;
+        write!(f, "{hour:02}:{minute:02}:{second:02}.{nanos:09}")
+    }
+}
 
 impl LocalDate {
     /// Reads a date or null.

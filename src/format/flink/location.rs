@@ -1,0 +1,153 @@
+//! Where the files of a snapshot lie now.
+//!
+//! A `_metadata` file names shared and task-owned files by absolute URIs of where they were written. Such a text is
+//! untrusted: it is followed only below the roots that a caller names, and a root can map a directory to the place it was
+//! moved to.
+
+use crate::error::{Error, Result};
+
+/// Directories that absolute URIs may lead into, and where they lie now.
+///
+/// ```
+/// # fn main() -> millpond::Result<()> {
+/// let mut roots = millpond::format::flink::Roots::new();
+/// roots.map("file:///data/checkpoints", "/mnt/copy")?;
+/// assert_eq!(roots.resolve("file:/data/checkpoints/job/shared/file")?, "/mnt/copy/job/shared/file");
+/// assert!(roots.resolve("file:/etc/passwd").is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Roots {
+    rules: Vec<(Location, String)>,
+}
+
+/// An absolute URI, taken apart. `file:/a`, `file:///a` and `/a` are the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Location {
+    /// Scheme and authority, lower-case: `file` or `s3://bucket`.
+    store: String,
+    parts: Vec<String>,
+}
+
+impl Roots {
+    /// No roots: every absolute URI is refused.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Allows what lies below the directory `old`, an absolute URI or path, and says that it lies below `new` now. `new`
+    /// is not interpreted. Where several roots hold a file, the deepest one decides.
+    pub fn map(&mut self, old: &str, new: &str) -> Result<()> {
+        let location = Location::parse(old).ok_or_else(|| {
+            Error::invalid_input(format!("root {old:?} is no absolute path or URI without `.`, `..` and empty parts"))
+        })?;
+        self.rules.push((location, new.trim_end_matches('/').to_owned()));
+        Ok(())
+    }
+
+    /// Where the file of an absolute URI lies now: `new`, `/` and the path below the root. A URI that is below no root
+    /// or contains `..` is [`InvalidInput`](crate::ErrorKind::InvalidInput).
+    pub fn resolve(&self, uri: &str) -> Result<String> {
+        let refused = |why: &str| Error::invalid_input(format!("file {uri:?} {why}"));
+        let location = Location::parse(uri).ok_or_else(|| refused("is no plain absolute path or URI"))?;
+        let below = self
+            .rules
+            .iter()
+            .filter_map(|(old, new)| Some((old.parts.len(), new, location.below(old)?)))
+            .max_by_key(|(depth, ..)| *depth);
+        match below {
+            Some((_, new, rest)) => Ok(format!("{new}/{}", rest.join("/"))),
+            None => Err(refused("lies below no known root; map the directory it was in to the one it is in now")),
+        }
+    }
+}
+
+impl Location {
+    fn parse(uri: &str) -> Option<Self> {
+        let (store, path) = match uri.split_once(':') {
+            None => ("file".to_owned(), uri),
+            Some((scheme, rest)) => {
+                let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+                if scheme.is_empty() || !scheme.chars().all(valid) {
+                    return None;
+                }
+                let scheme = scheme.to_ascii_lowercase();
+                match rest.strip_prefix("//") {
+                    None => (scheme, rest),
+                    Some(rest) => {
+                        let (authority, _) = rest.split_once('/')?;
+                        let path = rest.get(authority.len()..)?;
+                        if authority.is_empty() { (scheme, path) } else { (format!("{scheme}://{authority}"), path) }
+                    }
+                }
+            }
+        };
+        let path = path.strip_prefix('/')?.trim_end_matches('/');
+        let parts: Vec<String> = path.split('/').filter(|_| !path.is_empty()).map(str::to_owned).collect();
+        let clean = |part: &String| {
+            !part.is_empty()
+                && part != "."
+                && part != ".."
+                && !part.contains('\\')
+                && !part.chars().any(char::is_control)
+        };
+        parts.iter().all(clean).then_some(Location { store, parts })
+    }
+
+    /// The parts behind those of `root`, at least one.
+    fn below(&self, root: &Location) -> Option<&[String]> {
+        let rest = self.parts.strip_prefix(root.parts.as_slice())?;
+        (self.store == root.store && !rest.is_empty()).then_some(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn the_deepest_root_decides() {
+        let mut roots = Roots::new();
+        roots.map("file:///a", "/one/").unwrap();
+        roots.map("/a/b", "two").unwrap();
+        roots.map("S3://Bucket/x", "three").unwrap();
+        assert_eq!(roots.resolve("file:/a/c/d").unwrap(), "/one/c/d");
+        assert_eq!(roots.resolve("file:///a/b/d").unwrap(), "two/d");
+        assert_eq!(roots.resolve("s3://Bucket/x/y").unwrap(), "three/y");
+    }
+
+    #[test]
+    fn nothing_outside_the_roots_is_reached() {
+        let mut roots = Roots::new();
+        roots.map("file:/a/b", "/new").unwrap();
+        let outside = [
+            "file:/a/b",
+            "file:/a/bc/d",
+            "file:/a/b/../c",
+            "file:/a/b/./c",
+            "file:/a/b//c",
+            "file:/a/b/c\\d",
+            "file:/a/b/c\nd",
+            "hdfs:/a/b/c",
+            "file://host/a/b/c",
+            "a/b/c",
+            "",
+            ":",
+            "file:",
+        ];
+        for uri in outside {
+            assert_eq!(roots.resolve(uri).unwrap_err().kind(), ErrorKind::InvalidInput, "{uri:?}");
+        }
+        assert!(roots.map("relative", "x").is_err());
+        assert!(roots.map("/a/../b", "x").is_err());
+    }
+
+    #[test]
+    fn the_whole_file_system_can_be_a_root() {
+        let mut roots = Roots::new();
+        roots.map("/", "/new").unwrap();
+        assert_eq!(roots.resolve("file:/etc/x").unwrap(), "/new/etc/x");
+    }
+}
