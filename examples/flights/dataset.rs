@@ -100,7 +100,11 @@ fn split_of(tailnum: &str) -> usize {
 
 /// Parses every line behind the header. Neither table quotes its fields.
 fn read_table<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
-    let unreadable = |error| Error::unavailable("the input cannot be read").in_file(path.display()).because(error);
+    let unreadable = |error| {
+        Error::unavailable("the input cannot be read; scripts/flights.py prepares it")
+            .in_file(path.display())
+            .because(error)
+    };
     let lines = BufReader::new(File::open(path).map_err(unreadable)?).lines();
     lines
         .enumerate()
