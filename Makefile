@@ -11,7 +11,7 @@ FLIGHTS ?=
 DEMO ?=
 
 # One feature set everywhere, so that nothing is compiled twice.
-FEATURES := --features test-util,zstd
+FEATURES := --features cli,test-util,zstd
 # Progress for a person, silence for a file.
 QUIET := $(shell test -t 2 || echo --quiet)
 CARGO_RUN := --locked $(QUIET) $(FEATURES)

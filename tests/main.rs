@@ -10,6 +10,8 @@
 
 mod backend;
 mod checkpoint;
+#[cfg(feature = "cli")]
+mod cli;
 mod format;
 #[cfg(feature = "test-util")]
 mod fuzz;

@@ -13,9 +13,13 @@ mod object;
 mod publish;
 mod reader;
 mod target;
+pub mod verify;
+mod walk;
 
 pub use assemble::{SnapshotLabel, SubtaskReport, assemble};
 pub use object::ObjectSink;
 pub use publish::publish;
 pub use reader::{OperatorReader, SectionBlob, SnapshotReader};
 pub use target::SnapshotTarget;
+pub use verify::verify;
+pub use walk::{Entry, StateReader, TimerPoint};

@@ -41,11 +41,15 @@ impl SnapshotReader {
         &self.directory
     }
 
+    /// The operator with this id, if there is one.
+    pub fn operator_by_id(&self, id: OperatorId) -> Option<OperatorReader<'_>> {
+        self.manifest.operator(id).map(|operator| OperatorReader { snapshot: self, operator })
+    }
+
     /// The state of the operator with this uid. A missing operator is an error that lists those there are.
     pub fn operator(&self, uid: &str) -> Result<OperatorReader<'_>> {
-        let id = OperatorId::from_uid(uid);
-        match self.manifest.operator(id) {
-            Some(operator) => Ok(OperatorReader { snapshot: self, operator }),
+        match self.operator_by_id(OperatorId::from_uid(uid)) {
+            Some(operator) => Ok(operator),
             None => {
                 let there: Vec<String> = self.manifest.operators.iter().map(OperatorSnapshot::label).collect();
                 Err(Error::not_found(format!(
@@ -62,10 +66,16 @@ impl SnapshotReader {
         self.manifest.operators.iter().map(|operator| OperatorReader { snapshot: self, operator })
     }
 
+    /// Opens an object, whatever its length.
+    pub(super) fn open_object(&self, object: &ObjectRef) -> Result<Blob> {
+        let path = self.object_path(object)?;
+        self.storage.open(&path).map_err(|error| error.in_file(&path))
+    }
+
     /// Opens an object and compares its length with the manifest's.
     pub fn object(&self, object: &ObjectRef) -> Result<Blob> {
-        let path = object_path(&self.directory, object.scope, &object.name)?;
-        let blob = self.storage.open(&path).map_err(|error| error.in_file(&path))?;
+        let path = self.object_path(object)?;
+        let blob = self.open_object(object)?;
         let length = u64::try_from(blob.as_slice().len()).unwrap_or(u64::MAX);
         if length != object.length {
             return Err(Error::corrupt(format!(

@@ -1,6 +1,7 @@
 //! Values without their types, for tools.
 
 mod decode;
+mod encode;
 mod show;
 
 use super::TimeWindow;

@@ -75,3 +75,38 @@ fn a_tiny_input_cannot_ask_for_a_huge_value() {
     }
     assert!(Value::read(&deep, &mut Reader::new(&[])).is_err());
 }
+
+/// Encodes the value of a serializer by its description, and compares.
+fn check_encoding<S: Serializer>(serializer: S, value: &S::Value) {
+    let (mut expected, mut found) = (Writer::new(), Writer::new());
+    serializer.write(value, &mut expected).unwrap();
+    let description = serializer.snapshot();
+    let shown = Value::read(&description, &mut Reader::new(expected.as_slice())).unwrap();
+    shown.write(&description, &mut found).unwrap();
+    assert_eq!(found.as_slice(), expected.as_slice(), "{description}");
+}
+
+#[test]
+fn a_value_is_encoded_as_its_serializer_does() {
+    check_encoding(Tuple4(Bool, U8, U16, U32), &(true, 1, 2, 3));
+    check_encoding(Tuple4(I8, I16, I32, I64), &(-1, -2, -3, i64::MIN));
+    check_encoding(Tuple3(U64, F32, F64), &(u64::MAX, -0.5, f64::INFINITY));
+    check_encoding(Tuple3(Str, Bytes, Window), &("x".to_owned(), vec![1], TimeWindow { start_ms: -1, end_ms: 1 }));
+    check_encoding(List::new(Opt::new(U8)), &vec![None, Some(3)]);
+    check_encoding(List::new(Unit), &vec![(); 3]);
+    check_encoding(Map::new(Str, I64), &[("bb".to_owned(), 1), ("c".to_owned(), 2)].into());
+}
+
+#[test]
+fn a_value_that_is_not_of_the_type_is_refused() {
+    use SerializerSnapshot as S;
+    let map = S::Map(Box::new(S::U8), Box::new(S::Unit));
+    let twice = Value::Map(vec![(Value::U64(1), Value::Unit), (Value::U64(1), Value::Unit)]);
+    let cases = [(S::U8, Value::U64(256)), (S::I8, Value::I64(-129)), (S::String, Value::U64(1)), (map, twice)];
+    for (description, value) in cases {
+        let error = value.write(&description, &mut Writer::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
+    let error = Value::Unit.write(&S::Msgpack(Shape::Any), &mut Writer::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+}

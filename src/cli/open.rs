@@ -1,0 +1,204 @@
+//! From a path to an opened snapshot.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use millpond::Error;
+use millpond::snapshot::SnapshotReader;
+use millpond::storage::layout::{self, MANIFEST_NAME, SnapshotDirectory};
+use millpond::storage::{Blob, CommitOutcome, LocalStorage, ObjectInfo, ObjectPath, ObjectWriter, Storage};
+
+use super::failure::Failure;
+
+/// Snapshots that an error names at most.
+const CANDIDATES_SHOWN: usize = 8;
+
+/// First bytes of the metadata file of an Apache Flink snapshot.
+const FLINK_MAGIC: [u8; 4] = [0x49, 0x60, 0x67, 0x2d];
+
+/// The name under which a directory is known whose real name no object can have.
+const ALIAS: &str = "snapshot";
+
+/// A snapshot on the local file system, not opened yet.
+#[derive(Debug)]
+pub(super) struct Location {
+    /// Storage that holds the snapshot's directory and what lies beside it.
+    pub(super) storage: Arc<dyn Storage>,
+    /// The snapshot's directory in the storage.
+    pub(super) directory: ObjectPath,
+    /// The same directory in the file system.
+    pub(super) path: PathBuf,
+    /// What names of files in the storage are relative to.
+    pub(super) root: PathBuf,
+}
+
+impl Location {
+    /// Finds the snapshot that `path` names: its directory or its manifest.
+    pub(super) fn find(path: &Path) -> Result<Self, Failure> {
+        let absolute = fs::canonicalize(path).map_err(|error| cannot_open(path, error))?;
+        let directory = match absolute.file_name() {
+            Some(name) if name == MANIFEST_NAME && absolute.is_file() => {
+                absolute.parent().map(Path::to_path_buf).unwrap_or_default()
+            }
+            _ if absolute.is_file() => return Err(not_a_directory(path)),
+            _ => absolute,
+        };
+        check_manifest(path, &directory)?;
+        Self::of_directory(directory).map_err(|error| Failure::unreadable(&error))
+    }
+
+    fn of_directory(path: PathBuf) -> millpond::Result<Self> {
+        let parent = path.parent().unwrap_or(&path).to_path_buf();
+        let name = path.file_name().and_then(|name| name.to_str()).map(ObjectPath::parse);
+        if let Some(Ok(directory)) = name {
+            let storage = Arc::new(LocalStorage::open(&parent)?);
+            return Ok(Location { storage, directory, path, root: parent });
+        }
+        let storage = Arc::new(Aliased { own: LocalStorage::open(&path)?, beside: LocalStorage::open(&parent)? });
+        Ok(Location { storage, directory: ObjectPath::parse(ALIAS)?, root: parent, path })
+    }
+
+    /// Opens the snapshot.
+    pub(super) fn open(&self) -> Result<SnapshotReader, Failure> {
+        SnapshotReader::open(Arc::clone(&self.storage), self.directory.clone()).map_err(|error| self.failure(&error))
+    }
+
+    /// A failure to read the snapshot, with the full names of its files.
+    pub(super) fn failure(&self, error: &Error) -> Failure {
+        Failure::reading(error, &self.root)
+    }
+}
+
+fn cannot_open(path: &Path, error: std::io::Error) -> Failure {
+    let message = match error.kind() {
+        std::io::ErrorKind::NotFound => format!("there is nothing at {}", path.display()),
+        _ => format!("cannot open {}", path.display()),
+    };
+    Failure::unreadable(&Error::unavailable(message).because(error))
+}
+
+fn not_a_directory(path: &Path) -> Failure {
+    let message = format!("{} is not a snapshot; name its directory or its {MANIFEST_NAME} file", path.display());
+    Failure::unreadable(&Error::not_found(message))
+}
+
+/// Checks that there is a manifest of ours; says what there is instead.
+fn check_manifest(path: &Path, directory: &Path) -> Result<(), Failure> {
+    let manifest = directory.join(MANIFEST_NAME);
+    let mut magic = [0; FLINK_MAGIC.len()];
+    match fs::File::open(&manifest).and_then(|mut file| file.read_exact(&mut magic)) {
+        Ok(()) if magic == FLINK_MAGIC => {
+            let message =
+                format!("{} is a snapshot of Apache Flink; this command reads those of millpond", directory.display());
+            Err(Failure::unreadable(&Error::incompatible(message)))
+        }
+        Ok(()) => Ok(()),
+        // Too short for any magic: opening it will say so.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(no_manifest(path, directory)),
+        Err(error) => Err(cannot_open(&manifest, error)),
+    }
+}
+
+/// The error about a directory without a manifest: lists the snapshots below it.
+fn no_manifest(path: &Path, directory: &Path) -> Failure {
+    let shown = path.display();
+    let candidates = match candidates(directory, 2) {
+        Ok(candidates) => candidates,
+        Err(error) => return cannot_open(directory, error),
+    };
+    let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut message = match candidates.len() {
+        0 if SnapshotDirectory::parse(name).is_some() => {
+            format!("{shown} has no {MANIFEST_NAME} file: the snapshot was never completed, or was deleted")
+        }
+        0 => format!("{shown} is not a snapshot: it has no {MANIFEST_NAME} file, and no snapshot lies below it"),
+        1 => format!("{shown} is not a snapshot, but has one below it:"),
+        count => format!("{shown} is not a snapshot, but has {count} below it; name one of them:"),
+    };
+    for (index, (_, candidate)) in candidates.iter().take(CANDIDATES_SHOWN).enumerate() {
+        let separator = if index == 0 { " " } else { ", " };
+        let candidate = path.join(candidate.strip_prefix(directory).unwrap_or(candidate));
+        let _ = write!(message, "{separator}{}", candidate.display());
+    }
+    if candidates.len() > CANDIDATES_SHOWN {
+        let _ = write!(message, " and {} more", candidates.len() - CANDIDATES_SHOWN);
+    }
+    Failure::unreadable(&Error::not_found(message))
+}
+
+/// Snapshots below a directory, those with the highest numbers first; `depth` levels of directories are searched.
+fn candidates(directory: &Path, depth: u32) -> std::io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let path = entry.path();
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        if path.join(MANIFEST_NAME).is_file() {
+            let number = match SnapshotDirectory::parse(name) {
+                Some(SnapshotDirectory::Checkpoint(id)) => id.0,
+                _ => 0,
+            };
+            found.push((number, path));
+        } else if depth > 1 && layout::parse_job(name).is_some() {
+            found.extend(candidates(&path, depth - 1).unwrap_or_default());
+        }
+    }
+    found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    Ok(found)
+}
+
+/// A snapshot in a directory whose name is no [`ObjectPath`], with its neighbours; for reading.
+#[derive(Debug)]
+struct Aliased {
+    own: LocalStorage,
+    beside: LocalStorage,
+}
+
+impl Aliased {
+    fn resolve(&self, path: &ObjectPath) -> millpond::Result<(&LocalStorage, ObjectPath)> {
+        match path.as_str().strip_prefix(ALIAS).and_then(|rest| rest.strip_prefix('/')) {
+            Some(rest) => Ok((&self.own, ObjectPath::parse(rest)?)),
+            None => Ok((&self.beside, path.clone())),
+        }
+    }
+
+    fn read_only() -> Error {
+        Error::invalid_input("this storage is for reading; rename the directory to write to it")
+    }
+}
+
+impl Storage for Aliased {
+    fn create(&self, _: &ObjectPath) -> millpond::Result<Box<dyn ObjectWriter>> {
+        Err(Self::read_only())
+    }
+
+    fn commit(&self, _: &ObjectPath, _: &[u8]) -> CommitOutcome {
+        CommitOutcome::NotCommitted(Self::read_only())
+    }
+
+    fn open(&self, path: &ObjectPath) -> millpond::Result<Blob> {
+        let (storage, path) = self.resolve(path)?;
+        storage.open(&path)
+    }
+
+    fn length(&self, path: &ObjectPath) -> millpond::Result<Option<u64>> {
+        let (storage, path) = self.resolve(path)?;
+        storage.length(&path)
+    }
+
+    fn list(&self, _: Option<&ObjectPath>) -> millpond::Result<Vec<ObjectInfo>> {
+        Err(Error::invalid_input("this storage cannot be listed; rename the directory"))
+    }
+
+    fn delete(&self, _: &ObjectPath) -> millpond::Result<()> {
+        Err(Self::read_only())
+    }
+}
