@@ -5,12 +5,14 @@
 
 #![allow(dead_code, reason = "every benchmark uses its part")]
 
+pub(crate) mod job;
 pub(crate) mod options;
 pub(crate) mod output;
+pub(crate) mod storage;
 pub(crate) mod timing;
 pub(crate) mod workload;
 
 pub(crate) use options::Options;
 pub(crate) use output::Output;
 pub(crate) use timing::Stopwatch;
-pub(crate) use workload::{Element, RecordKey, Records, SplitMix64};
+pub(crate) use workload::{Element, Records, SplitMix64};

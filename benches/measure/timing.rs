@@ -26,6 +26,20 @@ impl Stopwatch {
         self.operations += operations;
     }
 
+    /// Adds what another one stopped.
+    pub(crate) fn add(&mut self, other: Stopwatch) {
+        self.elapsed += other.elapsed;
+        self.operations += other.operations;
+    }
+
+    pub(crate) fn operations(&self) -> usize {
+        self.operations
+    }
+
+    pub(crate) fn seconds(&self) -> f64 {
+        self.elapsed.as_secs_f64()
+    }
+
     /// Nanoseconds per operation.
     pub(crate) fn ns_per_op(&self) -> f64 {
         self.elapsed.as_secs_f64() * 1e9 / self.operations.max(1) as f64
@@ -101,5 +115,55 @@ impl SideBySide {
     /// Median of the ratios of neighbouring rounds.
     pub(crate) fn median_ratio(&self) -> f64 {
         self.ratios.median()
+    }
+}
+
+/// A histogram of durations: exact below 16 ns, then 16 steps per power of two.
+#[derive(Debug, Clone)]
+pub(crate) struct Latencies {
+    counts: Vec<u64>,
+    most_ns: u64,
+}
+
+const STEP_BITS: u32 = 4;
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Latencies { counts: vec![0; 64 << STEP_BITS], most_ns: 0 }
+    }
+}
+
+impl Latencies {
+    #[inline(always)]
+    pub(crate) fn record(&mut self, latency: Duration) {
+        let ns = latency.as_nanos() as u64;
+        self.counts[Self::position(ns)] += 1;
+        self.most_ns = self.most_ns.max(ns);
+    }
+
+    #[inline(always)]
+    fn position(ns: u64) -> usize {
+        let above = (64 - ns.leading_zeros()).saturating_sub(STEP_BITS + 1);
+        ((above as usize) << STEP_BITS) + (ns >> above) as usize
+    }
+
+    /// The largest duration that falls into a step.
+    fn upper_ns(position: usize) -> u64 {
+        let above = (position >> STEP_BITS).saturating_sub(1);
+        (((position - (above << STEP_BITS)) as u64 + 1) << above) - 1
+    }
+
+    /// The `share` quantile, rounded up to a sixteenth; the largest itself for 1.
+    pub(crate) fn quantile_ns(&self, share: f64) -> u64 {
+        let total: u64 = self.counts.iter().sum();
+        let rank = (share * total as f64).ceil() as u64;
+        let mut below = 0;
+        for (position, count) in self.counts.iter().enumerate() {
+            below += count;
+            if below >= rank {
+                return Self::upper_ns(position).min(self.most_ns);
+            }
+        }
+        self.most_ns
     }
 }

@@ -1,6 +1,7 @@
 //! Keys, values and the order in which records bring them.
 
 use std::hash::Hash;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use millpond::backend::Key;
@@ -11,6 +12,7 @@ use millpond::key_group::MaxParallelism;
 use millpond::serializer::{Serializer, SerializerSnapshot, Str, U64, Unit};
 
 use super::Stopwatch;
+use super::timing::{Latencies, now};
 
 /// Seed of the order in which existing keys are visited.
 const ORDER_SEED: u64 = 42;
@@ -256,6 +258,23 @@ impl<K: RecordKey, V: Element> Records<K, V> {
             self.prepare(now);
             watch.time(now, || self.block.iter().fold(0, |sum: u64, (key, value)| sum.wrapping_add(work(key, *value))));
             left -= now;
+        }
+    }
+
+    /// As [`walk`](Self::walk), timing every record by itself.
+    pub(crate) fn walk_timing_each(
+        &mut self,
+        latencies: &mut Latencies,
+        count: usize,
+        mut work: impl FnMut(&K, V) -> u64,
+    ) {
+        self.prepare(count);
+        let mut last = now();
+        for (key, value) in &self.block {
+            black_box(work(key, *value));
+            let next = now();
+            latencies.record(next - last);
+            last = next;
         }
     }
 

@@ -4,7 +4,8 @@ use millpond::serializer::U64;
 use millpond::state::{Aggregate, AggregatingDescriptor, AggregatingState, ReducingDescriptor, ReducingState};
 
 use super::measure::workload::BareMap;
-use super::measure::{RecordKey, Records, Stopwatch};
+use super::measure::workload::RecordKey;
+use super::measure::{Records, Stopwatch};
 use super::{Bench, backend, case, visiting_order};
 
 const BASELINE: &str = "HashMap<K, u64>";

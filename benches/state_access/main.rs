@@ -17,8 +17,9 @@ use millpond::backend::{BackendConfig, KeyedBackend};
 
 use measure::output::Case;
 use measure::timing::SideBySide;
+use measure::workload::RecordKey;
 use measure::workload::{parameters, visiting_order};
-use measure::{Element, Options, Output, RecordKey, Stopwatch};
+use measure::{Element, Options, Output, Stopwatch};
 
 /// Larger maps of ten entries each do not fit the memory of a small machine twice.
 const MOST_MAPS: usize = 1_000_000;

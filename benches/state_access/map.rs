@@ -7,8 +7,9 @@ use millpond::backend::handle::MapHandle;
 use millpond::serializer::U64;
 use millpond::state::{MapDescriptor, MapState};
 
+use super::measure::workload::RecordKey;
 use super::measure::workload::{BareMap, visiting_order};
-use super::measure::{Element, RecordKey, Records, SplitMix64};
+use super::measure::{Element, Records, SplitMix64};
 use super::{Bench, backend, case};
 
 const OPERATIONS: [&str; 5] = ["mapGet", "mapContains", "mapIterator", "mapPut", "mapPutNewKey"];

@@ -11,7 +11,8 @@ use millpond::backend::handle::TimerHandle;
 use millpond::state::{TimeDomain, TimerDescriptor, TimerState};
 
 use super::measure::workload::MapHasher;
-use super::measure::{RecordKey, SplitMix64, Stopwatch};
+use super::measure::workload::RecordKey;
+use super::measure::{SplitMix64, Stopwatch};
 use super::{Bench, backend, case};
 
 const OPERATIONS: [&str; 3] = ["timerAdd", "timerPoll", "timerPollAdd"];

@@ -6,8 +6,9 @@ use millpond::backend::KeyedBackend;
 use millpond::backend::handle::ValueHandle;
 use millpond::state::{ValueDescriptor, ValueState};
 
+use super::measure::workload::RecordKey;
 use super::measure::workload::{BareMap, visiting_order};
-use super::measure::{Element, RecordKey, Records, SplitMix64};
+use super::measure::{Element, Records, SplitMix64};
 use super::{Bench, backend, case};
 
 const OPERATIONS: [&str; 4] = ["valueGet", "valueUpdate", "valueModify", "valueAdd"];
