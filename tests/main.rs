@@ -16,6 +16,7 @@ mod format;
 #[cfg(feature = "test-util")]
 mod fuzz;
 mod serializer;
+mod snapshot;
 #[cfg(feature = "test-util")]
 mod storage;
 mod tidy;
