@@ -103,7 +103,7 @@ fn links_and_pipes_in_place_of_objects_are_refused_with_their_name() {
     assert_eq!(std::fs::read(outside.path().join("secret")).unwrap(), b"secret");
 }
 
-/// The user is told which directory, and what to do. Run as root, permission bits stop nobody, so `/sys`, where not even
+/// The user is told which directory, and what to do. Run as root, permission bits stop nobody, so `/sys/kernel`, where not even
 /// root may create files, stands in.
 #[test]
 fn an_unwritable_directory_is_named_with_advice() {
@@ -112,7 +112,7 @@ fn an_unwritable_directory_is_named_with_advice() {
     std::fs::create_dir(&own).unwrap();
     std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o500)).unwrap();
     let is_root = std::fs::File::create(own.join("probe")).is_ok();
-    let locked = if is_root { "/sys".into() } else { own };
+    let locked = if is_root { "/sys/kernel".into() } else { own };
     let Ok(storage) = LocalStorage::open(&locked) else {
         return assert!(!locked.exists(), "{} cannot be opened", locked.display());
     };
