@@ -4,7 +4,8 @@
 //! the state of each subtask lies: inline, in a file, or in a segment of a file. What the files hold depends on the kind
 //! of handle.
 //!
-//! A handle of keyed state leads to a canonical file ([`keyed`]), to a native heap file ([`heap`]), to the files of a
+//! A handle of keyed state leads to a canonical file ([`keyed`]), to a native heap file ([`heap`]; [`KeyedFile`] is
+//! either of the two), to the files of a
 //! RocksDB database, whose keys and values are those of canonical files, or to timers ([`timer`]). A handle of operator
 //! state leads to [`operator`] files, one of channel state to [`channel`] files. Files of keyed and operator state begin
 //! with a [`header`] that names the states and describes their [`serializer`]s, by which [`Value`]s are decoded.
@@ -20,6 +21,7 @@
 
 pub mod channel;
 mod entry;
+mod file;
 #[cfg(feature = "test-util")]
 pub mod fuzz;
 pub mod header;
@@ -37,6 +39,7 @@ pub mod timer;
 pub mod value;
 
 pub use entry::{Content, KeyedEntry};
+pub use file::KeyedFile;
 pub use java_object::{CheckpointProperties, LogicalKind, LogicalType, RowField, SnapshotType};
 pub use location::Roots;
 pub use primitive::JavaString;

@@ -10,7 +10,7 @@ use millpond::format::flink::metadata::{
     Distribution, KeyGroupsBody, KeyGroupsHandle, KeyedHandle, Metadata, Operator, OperatorStateHandle, StreamHandle,
 };
 use millpond::format::flink::timer::{Domain, RawTimers};
-use millpond::format::flink::{Content, KeyedEntry, Value, heap, keyed, operator};
+use millpond::format::flink::{Content, KeyedEntry, KeyedFile, Value, heap, operator};
 use millpond::key_group::KeyGroup;
 
 use super::fixtures::{self, Fixture};
@@ -117,34 +117,22 @@ impl Dump {
 
     fn key_groups(&mut self, operator: &Operator, handle: &KeyGroupsHandle, files: &Files<'_>) -> Result<()> {
         let bytes = files.read(&handle.stream);
-        let header = KeyedHeader::read(&mut Reader::new(&bytes))?;
-        assert_eq!(header.unreadable, None);
-        header.states.iter().for_each(|state| self.register(state));
-        let native = handle.body == KeyGroupsBody::Native;
-        assert_eq!(heap::is_native(&handle.offsets, &bytes), native);
-        let max = operator.max_parallelism;
-        for (group, start, end) in handle.offsets.extents(handle.stream.size()) {
-            let block = &bytes[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()];
-            if native {
-                let block = heap::Block::open(&header, group, max, block, start)?;
-                for entry in block.entries(&header) {
-                    match entry {
-                        Ok((id, entry)) => self.add(header.state(id).unwrap(), entry, group),
-                        Err(error) if error.kind() == ErrorKind::Incompatible => {
-                            self.not_covered.insert(error.message().to_owned());
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-            } else {
-                let block = keyed::Block::open(&header, group, max, block, start)?;
-                for entry in block.entries(&header) {
-                    let entry = entry?;
-                    self.add(header.state(entry.state_id).unwrap(), entry.decode(&header)?, group);
-                }
+        let file = KeyedFile::open(handle, operator.max_parallelism, &bytes)?;
+        assert_eq!(file.header().unreadable, None);
+        file.header().states.iter().for_each(|state| self.register(state));
+        assert_eq!(heap::is_native(&handle.offsets, &bytes), handle.body == KeyGroupsBody::Native);
+        assert_eq!(file.is_native(), handle.body == KeyGroupsBody::Native);
+        let visited = file.visit(|group, state_id, entry| {
+            self.add(file.header().state(state_id).unwrap(), entry, group);
+            Ok(())
+        });
+        match visited {
+            Err(error) if error.kind() == ErrorKind::Incompatible => {
+                self.not_covered.insert(error.message().to_owned());
+                Ok(())
             }
+            visited => visited,
         }
-        Ok(())
     }
 
     fn add(&mut self, state: &StateInfo, entry: KeyedEntry, group: KeyGroup) {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use millpond::codec::Reader;
-use millpond::format::flink::header::{KeyedHeader, OperatorHeader};
+use millpond::format::flink::header::OperatorHeader;
 use millpond::format::flink::metadata::{KeyedHandle, Metadata};
 use millpond::format::flink::value::from_value;
-use millpond::format::flink::{Content, Roots, Value, keyed, operator};
+use millpond::format::flink::{Content, KeyedFile, Roots, Value, operator};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -84,21 +84,18 @@ fn keyed_state_becomes_a_map_of_own_types() {
         for state in operator.subtasks().iter().filter_map(|subtask| subtask.state.as_deref()) {
             let Some(KeyedHandle::KeyGroups(handle)) = &state.managed_keyed else { continue };
             let bytes = files.read(&handle.stream);
-            let header = KeyedHeader::read(&mut Reader::new(&bytes)).unwrap();
-            for (group, start, end) in handle.offsets.extents(handle.stream.size()) {
-                let block = &bytes[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()];
-                let block = keyed::Block::open(&header, group, operator.max_parallelism, block, start).unwrap();
-                for entry in block.entries(&header).map(Result::unwrap) {
-                    let name = header.state(entry.state_id).unwrap().name.as_str();
-                    let entry = entry.decode(&header).unwrap();
-                    let (key, Content::Value(value)) = (from_value(entry.key), entry.content) else { continue };
-                    match name {
-                        "v-row" => take(key.unwrap(), value, &mut rows, &mut refused),
-                        "v-pojo" => take(key.unwrap(), value, &mut people, &mut refused),
-                        _ => {}
-                    }
+            let file = KeyedFile::open(handle, operator.max_parallelism, &bytes).unwrap();
+            let visited = file.visit(|_, state_id, entry| {
+                let Content::Value(value) = entry.content else { return Ok(()) };
+                let name = file.header().state(state_id).unwrap().name.as_str();
+                match name {
+                    "v-row" => take(from_value(entry.key)?, value, &mut rows, &mut refused),
+                    "v-pojo" => take(from_value(entry.key)?, value, &mut people, &mut refused),
+                    _ => {}
                 }
-            }
+                Ok(())
+            });
+            visited.unwrap();
         }
     }
     assert_eq!(rows.len() + people.len() + refused, 36 + 36);

@@ -122,6 +122,24 @@ pub enum ChangelogDelta {
     },
 }
 
+/// Which keyed state of a subtask a handle is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// That of a state backend: streams begin with a header.
+    Managed,
+    /// The operator's own bytes, from the first on.
+    Raw,
+}
+
+impl Slot {
+    pub(super) const fn field(self) -> &'static str {
+        match self {
+            Slot::Managed => "managed keyed state",
+            Slot::Raw => "raw keyed state",
+        }
+    }
+}
+
 impl KeyedHandle {
     /// The key groups that the handle covers.
     pub fn range(&self) -> KeyGroupRange {
@@ -133,11 +151,12 @@ impl KeyedHandle {
     }
 
     /// Reads a handle, `None` where null is stored.
-    pub(super) fn read(input: &mut Reader<'_>, field: &'static str) -> Result<Option<Self>> {
+    pub(super) fn read(input: &mut Reader<'_>, slot: Slot) -> Result<Option<Self>> {
         let start = input.clone();
+        let field = slot.field();
         let handle = match input.u8(field)? {
             0 => return Ok(None),
-            tag @ (3 | 7 | 12) => KeyedHandle::KeyGroups(key_groups(input, tag, &start)?),
+            tag @ (3 | 7 | 12) => KeyedHandle::KeyGroups(key_groups(input, tag, slot, &start)?),
             5 => KeyedHandle::Incremental(incremental(input, false)?),
             11 => KeyedHandle::Incremental(incremental(input, true)?),
             8 => KeyedHandle::Changelog(changelog(input, false)?),
@@ -151,16 +170,13 @@ impl KeyedHandle {
     }
 }
 
-fn key_groups(input: &mut Reader<'_>, tag: u8, start: &Reader<'_>) -> Result<KeyGroupsHandle> {
+fn key_groups(input: &mut Reader<'_>, tag: u8, slot: Slot, start: &Reader<'_>) -> Result<KeyGroupsHandle> {
     let body = match tag {
         7 => KeyGroupsBody::Canonical,
         12 => KeyGroupsBody::Native,
         _ => KeyGroupsBody::Unspecified,
     };
-    let offsets = match body {
-        KeyGroupsBody::Canonical => KeyGroupOffsets::read_canonical(input)?,
-        KeyGroupsBody::Native | KeyGroupsBody::Unspecified => KeyGroupOffsets::read(input)?,
-    };
+    let offsets = KeyGroupOffsets::read(input, slot == Slot::Managed)?;
     let stream = StreamHandle::read_present(input, "keyed state stream")?;
     offsets.check_within(stream.size(), start)?;
     let id = if body == KeyGroupsBody::Native { Some(input.utf("state handle id")?) } else { None };
@@ -216,7 +232,7 @@ fn materialized_handle(input: &mut Reader<'_>) -> Result<KeyedHandle> {
     if matches!(input.rest().first(), Some(8 | 14)) {
         return Err(start.corrupt(field, "is a changelog handle inside a changelog handle"));
     }
-    KeyedHandle::read(input, field)?.ok_or_else(|| start.corrupt(field, "is null"))
+    KeyedHandle::read(input, Slot::Managed)?.ok_or_else(|| start.corrupt(field, "is null"))
 }
 
 fn delta(input: &mut Reader<'_>) -> Result<ChangelogDelta> {

@@ -44,26 +44,9 @@ impl KeyGroupOffsets {
         extents
     }
 
-    /// The same offsets read as those of a canonical file, where position 0, inside the header, means "no bytes".
-    #[must_use]
-    pub fn canonical(mut self) -> Self {
-        for offset in &mut self.offsets {
-            *offset = offset.filter(|position| *position != 0);
-        }
-        self
-    }
-
-    /// Reads a range and its offsets; -1 stands for "no bytes", and positions must not decrease.
-    pub(super) fn read(input: &mut Reader<'_>) -> Result<Self> {
-        Self::read_as(input, false)
-    }
-
-    /// Reads the offsets of a canonical file, where 0 stands for "no bytes", too.
-    pub(super) fn read_canonical(input: &mut Reader<'_>) -> Result<Self> {
-        Self::read_as(input, true)
-    }
-
-    fn read_as(input: &mut Reader<'_>, canonical: bool) -> Result<Self> {
+    /// Reads a range and its offsets. No bytes is -1 and, where the stream begins with a header, 0. Positions must not
+    /// decrease.
+    pub(super) fn read(input: &mut Reader<'_>, header_first: bool) -> Result<Self> {
         let range = read_range(input)?;
         let mut offsets = Vec::with_capacity(range.len().min(input.remaining() / 8));
         let mut highest = 0;
@@ -71,7 +54,7 @@ impl KeyGroupOffsets {
             let start = input.clone();
             let offset = match input.i64("key-group offset")? {
                 -1 => None,
-                0 if canonical => None,
+                0 if header_first => None,
                 other => Some(u64::try_from(other).map_err(|_| {
                     start.corrupt("key-group offset", format!("is {other}, only -1 can stand for an empty key group"))
                 })?),

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::channel::{self, ChannelHandle, Side};
-use super::keyed::KeyedHandle;
+use super::keyed::{KeyedHandle, Slot};
 use super::operator_state::OperatorStateHandle;
 use super::stream::{InlineBytes, StreamHandle};
 use super::version::Version;
@@ -171,8 +171,8 @@ fn subtasks(
             check_groups(state, max, &start)?;
         }
     }
-    check_overlap(&subtasks, input, |state| state.managed_keyed.as_ref(), "managed keyed state")?;
-    check_overlap(&subtasks, input, |state| state.raw_keyed.as_ref(), "raw keyed state")?;
+    check_overlap(&subtasks, input, |state| state.managed_keyed.as_ref(), Slot::Managed.field())?;
+    check_overlap(&subtasks, input, |state| state.raw_keyed.as_ref(), Slot::Raw.field())?;
     Ok(subtasks)
 }
 
@@ -221,8 +221,8 @@ impl SubtaskState {
         }
         let managed_operator = announced(input, "managed operator state")?;
         let raw_operator = announced(input, "raw operator state")?;
-        let managed_keyed = KeyedHandle::read(input, "managed keyed state")?;
-        let raw_keyed = KeyedHandle::read(input, "raw keyed state")?;
+        let managed_keyed = KeyedHandle::read(input, Slot::Managed)?;
+        let raw_keyed = KeyedHandle::read(input, Slot::Raw)?;
         let (mut input_channels, mut result_subpartitions) = (Vec::new(), Vec::new());
         if version.has_channels() {
             input_channels = channel::read_all(input, Side::Input, version.has_typed_channels())?;

@@ -121,7 +121,7 @@ fn read_nested(input: &mut Reader<'_>, field: &'static str, depth: usize) -> Res
             StreamHandle::File { uri: absolute_uri(input, "file path")?, size }
         }
         3 if depth < MAX_NESTING => {
-            let offsets = KeyGroupOffsets::read(input)?;
+            let offsets = KeyGroupOffsets::read(input, false)?;
             let stream = read_nested(input, field, depth.saturating_add(1))?
                 .ok_or_else(|| start.corrupt(field, "a key-groups handle without a stream"))?;
             offsets.check_within(stream.size(), &start)?;

@@ -102,6 +102,30 @@ fn finished_operators_and_subtasks_are_told_apart() {
 }
 
 #[test]
+fn zero_is_no_position_where_a_stream_begins_with_a_header() {
+    // Old handles (tag 3) of managed state, then of raw state.
+    let handle = |offsets: [i64; 3]| {
+        let draft = Draft::default().raw(&[3]).i32(0).i32(3);
+        offsets.iter().fold(draft, |draft, offset| draft.i64(*offset)).raw(&[6]).utf("a").i64(20)
+    };
+    let managed = handle([9, 0, 12]);
+    let raw = handle([0, -1, 5]);
+    let draft =
+        Draft::operator(1, 4, 1).i32(0).i32(0).i32(0).raw(managed.0.as_slice()).raw(raw.0.as_slice()).i32(0).i32(0);
+    let metadata = draft.decode().unwrap();
+    let state = metadata.operators[0].subtasks()[0].state.as_deref().unwrap();
+    let offsets = |handle: &Option<KeyedHandle>| match handle {
+        Some(KeyedHandle::KeyGroups(handle)) => {
+            assert_eq!(handle.body, KeyGroupsBody::Unspecified);
+            handle.offsets.iter().map(|(_, offset)| offset).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(offsets(&state.managed_keyed), [Some(9), None, Some(12)]);
+    assert_eq!(offsets(&state.raw_keyed), [Some(0), None, Some(5)]);
+}
+
+#[test]
 fn contradictions_are_refused() {
     let twice = Draft::operator(2, 4, 2).canonical_subtask(0, 0, &[9], "a", 20).canonical_subtask(0, 1, &[9], "b", 20);
     assert!(twice.refused().contains("occurs twice"));
