@@ -15,6 +15,7 @@ mod cli;
 mod format;
 #[cfg(feature = "test-util")]
 mod fuzz;
+mod memory;
 mod serializer;
 mod snapshot;
 #[cfg(feature = "test-util")]

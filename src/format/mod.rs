@@ -115,6 +115,8 @@ pub struct Limits {
     pub operators: usize,
     /// States of one operator.
     pub states: usize,
+    /// Subtasks of all operators of a manifest.
+    pub subtasks: usize,
     /// Objects that one manifest names.
     pub objects: usize,
     /// Operator state kept inside the manifest, in bytes per subtask.
@@ -134,6 +136,7 @@ impl Limits {
         manifest_bytes: 256 << 20,
         operators: 16_384,
         states: 4_096,
+        subtasks: 1 << 20,
         objects: 1 << 20,
         inline_bytes: 1 << 20,
         name_bytes: crate::ids::MAX_NAME_BYTES,

@@ -93,7 +93,7 @@ fn object(object: &ObjectRef) -> Value {
 fn totals(totals: &[StateTotals]) -> Value {
     totals
         .iter()
-        .map(|StateTotals { name, entries, bytes }| json!({ "name": name, "entries": entries, "bytes": bytes }))
+        .map(|StateTotals { name, entries, bytes }| json!({ "name": **name, "entries": entries, "bytes": bytes }))
         .collect()
 }
 

@@ -131,8 +131,8 @@ const OBJECTS: [Case; 9] = [
     ("inline section", |m| {
         operator(m).subtasks[1].operator.as_mut().unwrap().content = OperatorStateContent::Inline(vec![]);
     }),
-    ("totals", |m| keyed(m, 1).states = vec![StateTotals { name: "delays".to_owned(), entries: 9, bytes: 1 }]),
-    ("state index", |m| keyed(m, 1).states = vec![StateTotals { name: "airlines".to_owned(), entries: 10, bytes: 1 }]),
+    ("totals", |m| keyed(m, 1).states = vec![StateTotals { name: "delays".into(), entries: 9, bytes: 1 }]),
+    ("state index", |m| keyed(m, 1).states = vec![StateTotals { name: "airlines".into(), entries: 10, bytes: 1 }]),
 ];
 
 fn refusal(change: fn(&mut Manifest)) -> Error {
@@ -154,7 +154,7 @@ fn what_has_no_encoding_is_refused() {
     let cases: [fn(&mut Manifest); 4] = [
         |m| operator(m).parallelism = Parallelism::new(2, samples::max()).unwrap(),
         |m| operator(m).subtasks[1].index = SubtaskIndex(2),
-        |m| keyed(m, 1).states = vec![StateTotals { name: "nobody".to_owned(), entries: 10, bytes: 1 }],
+        |m| keyed(m, 1).states = vec![StateTotals { name: "nobody".into(), entries: 10, bytes: 1 }],
         |m| {
             operator(m).subtasks.pop();
         },

@@ -3,6 +3,6 @@ pub(crate) mod flink;
 mod forge;
 mod json;
 mod manifest;
-mod samples;
+pub(crate) mod samples;
 mod sections;
 mod vectors;

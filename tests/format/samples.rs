@@ -293,14 +293,14 @@ fn source_operator() -> OperatorSnapshot {
             keyed: None,
             operator: Some(OperatorStateHandle {
                 content: OperatorStateContent::Object(content),
-                states: vec![StateTotals { name: "offsets".to_owned(), entries: 1, bytes: 10 }],
+                states: vec![StateTotals { name: "offsets".into(), entries: 1, bytes: 10 }],
             }),
         }],
     }
 }
 
 /// A checkpoint with one object shared with other checkpoints, or a savepoint with none.
-pub(super) fn manifest(kind: SnapshotKind) -> Manifest {
+pub(crate) fn manifest(kind: SnapshotKind) -> Manifest {
     let mut manifest = Manifest {
         job: JobId([0xAB; 16]),
         checkpoint: CheckpointId(42),

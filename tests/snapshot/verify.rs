@@ -122,7 +122,7 @@ fn numbers_that_do_not_add_up_are_found() {
 fn a_state_that_the_manifest_describes_otherwise_is_found_in_every_group() {
     let storage = forge::storage();
     let directory = store(&storage, &sound(), |manifest| {
-        handle(manifest).states[0].name = "aa".to_owned();
+        handle(manifest).states[0].name = "aa".into();
         manifest.operators[0].states[0].name = "aa".to_owned();
     });
     let (tally, found) = check(&storage, directory);

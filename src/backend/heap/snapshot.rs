@@ -115,7 +115,7 @@ impl Snapshot {
 
 /// Entries and bytes of each state, added up over sections.
 #[derive(Default)]
-struct Totals(BTreeMap<String, StateTotals>);
+struct Totals(BTreeMap<Arc<str>, StateTotals>);
 
 impl Totals {
     fn add(&mut self, section: Vec<StateTotals>) {

@@ -189,7 +189,7 @@ fn total(operator: &OperatorSnapshot, state: &StateMeta) -> Option<(u64, u64)> {
         if totals.is_empty() {
             return None;
         }
-        for total in totals.iter().filter(|total| total.name == state.name) {
+        for total in totals.iter().filter(|total| *total.name == *state.name) {
             entries += total.entries;
             bytes += total.bytes;
         }

@@ -51,7 +51,7 @@ fn blocks_come_back_whole_and_states_without_entries_leave_no_trace() {
         assert_eq!(summary.length, u64::try_from(bytes.len()).unwrap());
         assert_eq!(summary.checksum, crate::codec::checksum::xxh3(&bytes));
         assert_eq!(summary.entries, 100_000);
-        let names: Vec<&str> = summary.states.iter().map(|state| state.name.as_str()).collect();
+        let names: Vec<&str> = summary.states.iter().map(|state| &*state.name).collect();
         assert_eq!(names, ["b", "d"]);
         assert_eq!(summary.states[0].bytes, 50_000 * 24);
         assert!(blocks.len() > 4, "{} blocks", blocks.len());

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::{BLOCK, BLOCK_HEADER_BYTES, END, Owner, RecordCrc, STATE, Sink};
 use crate::codec::checksum::Xxh3;
 use crate::codec::{Compression, Writer};
@@ -19,8 +21,8 @@ const HAND_OVER_BYTES: usize = 128 << 10;
 /// Entries and bytes of one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateTotals {
-    /// Name of the state.
-    pub name: String,
+    /// Name of the state, shared by all totals of it, because there is one for every subtask and section.
+    pub name: Arc<str>,
     /// Number of entries.
     pub entries: u64,
     /// Bytes of the entries before compression, without the framing of blocks.
@@ -152,14 +154,14 @@ impl<S: Sink> SectionWriter<S> {
             }
             let open = writer.section.as_mut().ok_or_else(no_section)?;
             if let Some(last) = open.states.last()
-                && last.name.as_str() >= name
+                && *last.name >= *name
             {
                 return Err(Error::internal(format!("state {name:?} must not follow state {:?}", last.name)));
             }
             if !open.state_open {
                 open.states.pop();
             }
-            open.states.push(StateTotals { name: name.to_owned(), entries: 0, bytes: 0 });
+            open.states.push(StateTotals { name: name.into(), entries: 0, bytes: 0 });
             open.kind = kind;
             open.state_open = false;
             Ok(())

@@ -264,7 +264,7 @@ impl<'c> Check<'c> {
             return Ok(());
         }
         let expected: Totals =
-            expected.iter().map(|total| (total.name.clone(), (total.entries, total.bytes))).collect();
+            expected.iter().map(|total| (total.name.to_string(), (total.entries, total.bytes))).collect();
         let names = expected.keys().chain(found.keys().filter(|name| !expected.contains_key(*name)));
         for name in names {
             let ((entries, bytes), (counted, counted_bytes)) =

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::{FINISHED, INLINE, KEYED, OBJECT, OPERATOR};
 use crate::codec::{Digest, Reader};
 use crate::error::{Error, Result};
@@ -26,7 +28,14 @@ const MIN_SECTION_LENGTH: u64 = 30 + 8 + 18 + 8;
 
 /// Reads the body.
 pub(in crate::format::manifest) fn decode(input: Reader<'_>, limits: &Limits) -> Result<Manifest> {
-    let mut decoder = Decoder { input, limits, seen: Seen::default(), kind: SnapshotKind::Checkpoint };
+    let mut decoder = Decoder {
+        input,
+        limits,
+        seen: Seen::default(),
+        kind: SnapshotKind::Checkpoint,
+        subtasks: 0,
+        names: Vec::new(),
+    };
     let manifest = decoder.manifest()?;
     decoder.input.finish("body")?;
     Ok(manifest)
@@ -37,6 +46,10 @@ struct Decoder<'a> {
     limits: &'a Limits,
     seen: Seen,
     kind: SnapshotKind,
+    /// Subtasks so far, of all operators.
+    subtasks: usize,
+    /// Names of the states of the operator that is being read.
+    names: Vec<Arc<str>>,
 }
 
 impl Decoder<'_> {
@@ -114,6 +127,12 @@ impl Decoder<'_> {
 
     fn subtasks(&mut self, operator: &OperatorSnapshot) -> Result<Vec<SubtaskSnapshot>> {
         let count = operator.parallelism.get();
+        self.subtasks = self.subtasks.saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
+        if self.subtasks > self.limits.subtasks {
+            let message = format!("{} subtasks so far, at most {} are accepted", self.subtasks, self.limits.subtasks);
+            return Err(self.input.corrupt("parallelism", message));
+        }
+        self.names = operator.states.iter().map(|state| Arc::from(state.name.as_str())).collect();
         let mut ranges = Ranges::new(operator.max_parallelism);
         let mut subtasks = Vec::new();
         for index in 0..count {
@@ -242,14 +261,17 @@ impl Decoder<'_> {
             let position = self.input.varint("state index")?;
             let position = usize::try_from(position).unwrap_or(usize::MAX);
             let state = states.get(position).filter(|state| position >= next && state.kind.is_keyed() == keyed);
-            let state = state.ok_or_else(|| at.corrupt("state index", format!("{position} is not the next state")))?;
+            let (Some(state), Some(name)) = (state, self.names.get(position)) else {
+                return Err(at.corrupt("state index", format!("{position} is not the next state")));
+            };
+            let name = Arc::clone(name);
             let (entries, bytes) = (self.input.varint("state entries")?, self.input.varint("state bytes")?);
             if entries == 0 {
                 return Err(at.corrupt("state entries", "is 0").in_state(&state.name));
             }
             sum = sum.saturating_add(entries);
             next = position.saturating_add(1);
-            totals.push(StateTotals { name: state.name.clone(), entries, bytes });
+            totals.push(StateTotals { name, entries, bytes });
         }
         match entries {
             Some(entries) if !totals.is_empty() && sum != entries => {

@@ -73,7 +73,7 @@ fn encode_state(state: &StateMeta, out: &mut Writer) -> Result<()> {
     [namespace, user_key, value]
         .into_iter()
         .try_for_each(|serializer| serializer.encode(out))
-        .map_err(|error| error.in_state(name))
+        .map_err(|error| error.in_state(&**name))
 }
 
 fn encode_subtask(subtask: &SubtaskSnapshot, states: &[StateMeta], out: &mut Writer) -> Result<()> {
@@ -130,8 +130,8 @@ fn encode_object(object: &ObjectRef, out: &mut Writer) {
 fn encode_totals(totals: &[StateTotals], states: &[StateMeta], out: &mut Writer) -> Result<()> {
     out.length(totals.len());
     for StateTotals { name, entries, bytes } in totals {
-        let position = states.iter().position(|state| state.name == *name);
-        let unknown = || Error::invalid_input("there are entries of a state that is not described").in_state(name);
+        let position = states.iter().position(|state| *state.name == **name);
+        let unknown = || Error::invalid_input("there are entries of a state that is not described").in_state(&**name);
         out.length(position.ok_or_else(unknown)?);
         out.varint(*entries);
         out.varint(*bytes);
