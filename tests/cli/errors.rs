@@ -122,6 +122,23 @@ fn what_must_not_be_read_is_not_called_damaged() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn output_that_cannot_be_written_is_an_error() {
+    let base = tempfile::tempdir().unwrap();
+    let directory = sample::write(base.path(), 1, sample::CANONICAL);
+    let path = directory.to_str().unwrap();
+    let commands: [&[&str]; 3] =
+        [&["show", path, "-o", "flights", "-s", "seen"], &["inspect", path, "--json"], &["verify", path]];
+    for arguments in commands {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let ran = super::command().args(arguments).stdout(full).output().unwrap();
+        let error = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.code() == Some(3) && error.contains("cannot write the output"), "{error}");
+        assert!(error.contains("No space left"), "{error}");
+    }
+}
+
+#[test]
 fn wrong_arguments_are_refused_in_one_line() {
     let cases: [&[&str]; 6] = [
         &["inspekt", "x"],
