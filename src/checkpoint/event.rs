@@ -123,7 +123,7 @@ pub enum Slot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action<H> {
     /// Tell every running subtask to start this checkpoint. Those without an input that is still open inject the barrier;
-    /// the others wait for it to come through their inputs.
+    /// the others wait for it to come through their inputs, or inject it when the last of these ends without it.
     Trigger(Trigger),
     /// Store the metadata, creating its object; never replace one. Everything it names must be durable already, and is
     /// checked to be there, with its length, before. For a checkpoint, read the boundary afterwards; only if it admits the

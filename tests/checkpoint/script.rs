@@ -334,6 +334,7 @@ scripts! {
     one_checkpoint
     schedule
     failures
+    overdue
     publication
     retention
     savepoints
