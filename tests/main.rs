@@ -12,6 +12,8 @@ mod backend;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "test-util")]
+mod crash;
 mod format;
 #[cfg(feature = "test-util")]
 mod fuzz;

@@ -6,10 +6,14 @@
 //! parallelism, whatever the parallelism it was taken at.
 
 #[cfg(feature = "test-util")]
+pub mod conformance;
+#[cfg(feature = "test-util")]
 pub mod fuzz;
 pub mod handle;
 pub mod heap;
 mod keyed;
+#[cfg(feature = "test-util")]
+pub mod model;
 pub mod operator;
 
 use std::hash::Hash;

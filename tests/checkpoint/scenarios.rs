@@ -500,7 +500,7 @@ fn s_27_another_max_parallelism_is_an_error_that_names_both() {
     assert!(Rescale::new(max(128), Some(max(128)), 4, 7).is_ok());
 }
 
-/// The register and the tests of this file agree.
+/// The register has every test of this file; `tests/tidy` sees to the other direction.
 #[test]
 fn the_register_lists_every_scenario_here() {
     let register = include_str!("../regressions/README.md");
@@ -513,9 +513,6 @@ fn the_register_lists_every_scenario_here() {
     assert!(tests.len() >= 18);
     for test in &tests {
         assert!(register.contains(&format!("`s_{test}`")), "s_{test} is not in the register");
-    }
-    for listed in register.split('`').filter(|word| word.starts_with("s_")) {
-        assert!(tests.contains(&&listed[2..]), "{listed} is in the register, but is no test of this file");
     }
     for number in 1..=39 {
         assert!(register.contains(&format!("| S-{number:02} |")), "S-{number:02} is not in the register");

@@ -28,7 +28,7 @@ fn listed(storage: &dyn Storage) -> Vec<String> {
 }
 
 /// A directory for tests that sync thousands of times: in memory where that is offered, else a usual temporary one.
-fn fast_directory() -> tempfile::TempDir {
+pub(crate) fn fast_directory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 

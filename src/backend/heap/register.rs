@@ -146,7 +146,8 @@ where
         let range = self.range();
         let (hasher, key) = (self.hasher.clone(), Arc::clone(&self.shared_key));
         let mut timers = Timers::new(meta, range.len(), range.first(), hasher, key, Arc::new(namespace));
-        let verdict = |written: &StateMeta| timers.namespace.compatibility(&written.namespace);
+        let verdict =
+            |written: &StateMeta| as_is_only(timers.namespace.compatibility(&written.namespace)).of_part("namespace");
         if let Some(carried) = self.accepted(&timers.meta, verdict)? {
             carried.decode_timers(self.parameters.max_parallelism, range, &mut timers)?;
             self.carried.remove(&timers.meta.name);
