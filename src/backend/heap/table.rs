@@ -176,12 +176,7 @@ where
         match self.groups.get_mut(slot.group) {
             Some(Group::Flat(map)) => update_flat(map, &self.hasher, slot, change),
             Some(Group::Layered(layers)) => {
-                let mut value = layers.get(slot.hash, slot.key, slot.namespace).cloned();
-                let existed = value.is_some();
-                change(&mut value);
-                if existed || value.is_some() {
-                    layers.set(&self.hasher, slot.hash, slot.key, slot.namespace, value);
-                }
+                layers.update(&self.hasher, slot.hash, slot.key, slot.namespace, change);
             }
             None => {}
         }
@@ -341,6 +336,26 @@ where
             self.top.forget(hash, key, namespace);
         } else {
             self.top.record(hash, key, namespace, value);
+        }
+    }
+
+    /// Changes the value in place where it was changed since the last freeze, a copy of it otherwise.
+    fn update(
+        &mut self,
+        hasher: &TableHasher,
+        hash: u64,
+        key: &K,
+        namespace: &N,
+        change: impl FnOnce(&mut Option<V>),
+    ) {
+        if let Some(newest) = self.top.get_mut(hash, key, namespace) {
+            return change(&mut newest.value);
+        }
+        let mut value = self.get_below_top(hash, key, namespace).cloned();
+        let existed = value.is_some();
+        change(&mut value);
+        if existed || value.is_some() {
+            self.set(hasher, hash, key, namespace, value);
         }
     }
 
