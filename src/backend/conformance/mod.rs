@@ -1,7 +1,7 @@
 //! What every keyed backend has to do, as functions that fail by panicking.
 //!
 //! [`run`] gives each case of [`CASES`] the backend's configuration. The cases see backends through
-//! [`KeyedBackend`](super::KeyedBackend) alone, most of them as a [`Cluster`]: all subtasks of an operator in one thread, with
+//! [`KeyedBackend`] alone, most of them as a [`Cluster`]: all subtasks of an operator in one thread, with
 //! checkpoints and restarts at other parallelisms. What random operations find is the business of [`model`](super::model).
 //!
 //! ```

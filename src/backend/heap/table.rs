@@ -340,14 +340,7 @@ where
     }
 
     /// Changes the value in place where it was changed since the last freeze, a copy of it otherwise.
-    fn update(
-        &mut self,
-        hasher: &TableHasher,
-        hash: u64,
-        key: &K,
-        namespace: &N,
-        change: impl FnOnce(&mut Option<V>),
-    ) {
+    fn update(&mut self, hasher: &TableHasher, hash: u64, key: &K, namespace: &N, change: impl FnOnce(&mut Option<V>)) {
         if let Some(newest) = self.top.get_mut(hash, key, namespace) {
             return change(&mut newest.value);
         }
