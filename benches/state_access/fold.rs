@@ -3,9 +3,9 @@
 use millpond::serializer::U64;
 use millpond::state::{Aggregate, AggregatingDescriptor, AggregatingState, ReducingDescriptor, ReducingState};
 
+use super::measure::Records;
 use super::measure::workload::BareMap;
 use super::measure::workload::RecordKey;
-use super::measure::{Records, Stopwatch};
 use super::{Bench, backend, case, visiting_order};
 
 const BASELINE: &str = "HashMap<K, u64>";
@@ -65,9 +65,10 @@ fn compare<K: RecordKey>(bench: &mut Bench, n: usize, operation: &str, mut add: 
         0
     };
     let order = visiting_order(n);
-    let mut untimed = Stopwatch::default();
-    Records::<K, u64>::existing(&order).walk(&mut untimed, n, &mut add_bare);
-    Records::<K, u64>::existing(&order).walk(&mut untimed, n, &mut add);
+    for id in 0..n as u64 {
+        add_bare(&K::of(id), id);
+        add(&K::of(id), id);
+    }
     let mut records = (Records::<K, u64>::existing(&order), Records::<K, u64>::existing(&order));
     let operations = bench.options.operations;
     bench.compare(

@@ -65,33 +65,40 @@ impl<K: RecordKey, V: Element> Sides<K, V> {
         );
     }
 
-    /// Every round adds to lists that have one element.
+    /// Every round adds four times to each list, which had one element before.
     fn add(&mut self, bench: &mut Bench) {
         let Sides { n, order, bare, ours, state } = self;
-        let operations = bench.options.operations.min(*n);
         let mut records = (Records::<K, V>::existing(order), Records::<K, V>::existing(order));
+        let rounds = bench.options.rounds;
+        bench.options.rounds = rounds.min(5);
         bench.compare(
             case::<K, V>("listAdd", *n),
             BASELINE,
             |watch| {
-                records.0.walk_anew(watch, operations, |key, element| {
-                    bare.entry(key.clone()).or_default().push(element);
+                records.0.walk_anew(watch, *n * 4, |key, element| {
+                    match bare.get_mut(key) {
+                        Some(list) => list.push(element),
+                        None => {
+                            bare.insert(key.clone(), vec![element]);
+                        }
+                    }
                     0
                 });
-                Records::<K, V>::existing(order).walk(&mut Default::default(), operations, |key, element| {
+                Records::<K, V>::existing(order).walk(&mut Default::default(), *n, |key, element| {
                     bare.insert(key.clone(), vec![element]);
                     0
                 });
             },
             |watch| {
-                records.1.walk_anew(watch, operations, |key, element| add(ours, state, key, element));
-                Records::<K, V>::existing(order).walk(&mut Default::default(), operations, |key, element| {
+                records.1.walk_anew(watch, *n * 4, |key, element| add(ours, state, key, element));
+                Records::<K, V>::existing(order).walk(&mut Default::default(), *n, |key, element| {
                     let mut context = ours.key(key).expect("a key of this subtask");
                     context.list(state).expect("a state of this backend").set(vec![element]).expect("an update");
                     0
                 });
             },
         );
+        bench.options.rounds = rounds;
     }
 
     fn add_new(&mut self, bench: &mut Bench) {

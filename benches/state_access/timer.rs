@@ -173,22 +173,21 @@ pub(crate) fn run<K: RecordKey>(bench: &mut Bench, n: usize) {
         |watch| add_from_empty(&mut bare, watch, n),
         |watch| add_from_empty(&mut ours, watch, n),
     );
+    bench.compare(
+        case::<K, u64>("timerPoll", n),
+        BASELINE,
+        |watch| poll_all(&mut bare, watch, n),
+        |watch| poll_all(&mut ours, watch, n),
+    );
+    bench.options.rounds = rounds;
     bare.add(&mut untimed, n);
     ours.add(&mut untimed, n);
-    bench.options.rounds = rounds;
     let operations = bench.options.operations;
     bench.compare(
         case::<K, u64>("timerPollAdd", n),
         BASELINE,
         |watch| bare.poll_and_add(watch, operations),
         |watch| ours.poll_and_add(watch, operations),
-    );
-    let part = operations.min(n / 4);
-    bench.compare(
-        case::<K, u64>("timerPoll", n),
-        BASELINE,
-        |watch| poll_and_refill(&mut bare, watch, part),
-        |watch| poll_and_refill(&mut ours, watch, part),
     );
 }
 
@@ -197,7 +196,7 @@ fn add_from_empty<K: RecordKey, Q: Queue<K>>(filling: &mut Filling<K, Q>, watch:
     while filling.queue.poll().is_some() {}
 }
 
-fn poll_and_refill<K: RecordKey, Q: Queue<K>>(filling: &mut Filling<K, Q>, watch: &mut Stopwatch, count: usize) {
-    filling.poll(watch, count);
-    filling.add(&mut Stopwatch::default(), count);
+fn poll_all<K: RecordKey, Q: Queue<K>>(filling: &mut Filling<K, Q>, watch: &mut Stopwatch, n: usize) {
+    filling.add(&mut Stopwatch::default(), n);
+    filling.poll(watch, n);
 }

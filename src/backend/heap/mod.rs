@@ -12,6 +12,7 @@ mod delta;
 mod frozen;
 mod list;
 mod map;
+mod queue;
 mod register;
 mod restore;
 mod shards;

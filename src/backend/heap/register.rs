@@ -145,7 +145,7 @@ where
         }
         let range = self.range();
         let (hasher, key) = (self.hasher.clone(), Arc::clone(&self.shared_key));
-        let mut timers = Timers::new(meta, range.len(), range.first(), hasher, key, Arc::new(namespace));
+        let mut timers = Timers::new(meta, range.len(), hasher, key, Arc::new(namespace));
         let verdict =
             |written: &StateMeta| as_is_only(timers.namespace.compatibility(&written.namespace)).of_part("namespace");
         if let Some(carried) = self.accepted(&timers.meta, verdict)? {

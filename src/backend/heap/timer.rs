@@ -1,21 +1,17 @@
 //! Timers on the heap: a table that says which timers are set, and a queue per time domain that says which is next.
 //!
 //! The table is the truth and is what snapshots see. The queues are derived: deleting a timer leaves its queue entry
-//! behind, to be skipped when it comes up, and a queue that is mostly such entries is rebuilt.
+//! behind, to be skipped when it comes up, and a queue that is mostly such entries is rebuilt from the table.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, Hash};
 
-use smallvec::SmallVec;
-
 use super::content::SharedSerializer;
+use super::queue::{Due, KeyBytes, Queue};
 use super::table::{Slot, Table, TableHasher, slot_hash};
 use crate::backend::Key;
-use crate::codec::{Reader, Writer};
+use crate::codec::Writer;
 use crate::error::Result;
 use crate::format::record::StateMeta;
-use crate::key_group::KeyGroup;
 use crate::state::{TimeDomain, Timer, TimerState};
 
 /// What a timer waits for, besides its key: acts as the namespace of the table.
@@ -26,22 +22,21 @@ pub(super) struct Moment<N> {
     pub(super) namespace: N,
 }
 
-/// A queue entry. The derived order is the firing order: time, key group, bytes of key and namespace.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
-    timestamp_ms: i64,
-    group: u16,
-    /// Encoded key and namespace.
-    key: SmallVec<[u8; 16]>,
-}
-
 /// Queue entries that may be dead before a rebuild is worth it.
 const FEW_DEAD: usize = 1024;
 
-#[derive(Debug, Default)]
-struct Queue {
-    due: BinaryHeap<Reverse<Due>>,
+/// The timers of one domain in firing order.
+#[derive(Debug)]
+struct Agenda<K, N> {
+    queue: Queue<K, N>,
+    /// Entries of the queue beyond one for each timer that is set.
     dead: usize,
+}
+
+impl<K, N> Default for Agenda<K, N> {
+    fn default() -> Self {
+        Agenda { queue: Queue::default(), dead: 0 }
+    }
 }
 
 /// All timers of one registration.
@@ -51,9 +46,8 @@ pub(super) struct Timers<K, N> {
     pub(super) key: SharedSerializer<K>,
     pub(super) namespace: SharedSerializer<N>,
     hasher: TableHasher,
-    first_group: u16,
-    event: Queue,
-    processing: Queue,
+    event: Agenda<K, N>,
+    processing: Agenda<K, N>,
     scratch: Writer,
 }
 
@@ -71,7 +65,6 @@ where
     pub(super) fn new(
         meta: StateMeta,
         groups: usize,
-        first_group: KeyGroup,
         hasher: TableHasher,
         key: SharedSerializer<K>,
         namespace: SharedSerializer<N>,
@@ -82,38 +75,35 @@ where
             key,
             namespace,
             hasher,
-            first_group: first_group.0,
-            event: Queue::default(),
-            processing: Queue::default(),
+            event: Agenda::default(),
+            processing: Agenda::default(),
             scratch: Writer::new(),
         }
     }
 
-    fn queue_mut(&mut self, domain: TimeDomain) -> &mut Queue {
-        match domain {
+    /// The agenda of a domain, and how its timers are encoded.
+    #[inline]
+    fn agenda_mut(&mut self, domain: TimeDomain) -> (&mut Agenda<K, N>, KeyBytes<'_, K, N>) {
+        let agenda = match domain {
             TimeDomain::Event => &mut self.event,
             TimeDomain::Processing => &mut self.processing,
-        }
+        };
+        (agenda, KeyBytes { key: &*self.key, namespace: &*self.namespace, scratch: &mut self.scratch })
     }
 
+    #[inline]
     pub(super) fn register(&mut self, group: usize, key_hash: u64, key: &K, moment: &Moment<N>) -> Result<bool> {
+        // The key was encoded to find its key group; that the namespace can be encoded shows here.
+        self.scratch.clear();
+        self.namespace.write(&moment.namespace, &mut self.scratch)?;
         let slot = Slot { group, hash: slot_hash(&self.hasher, key_hash, moment), key, namespace: moment };
-        if self.table.get(slot).is_some() {
-            return Ok(false);
+        let mut is_new = false;
+        self.table.update(slot, |timer| is_new = timer.replace(()).is_none());
+        if is_new {
+            let (agenda, mut bytes) = self.agenda_mut(moment.domain);
+            agenda.queue.push(due(group, key, moment), &mut bytes)?;
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
-        self.key.write(key, &mut scratch)?;
-        self.namespace.write(&moment.namespace, &mut scratch)?;
-        let due = Due {
-            timestamp_ms: moment.timestamp_ms,
-            group: self.first_group.saturating_add(u16::try_from(group).unwrap_or(u16::MAX)),
-            key: SmallVec::from_slice(scratch.as_slice()),
-        };
-        self.scratch = scratch;
-        self.table.set(slot, ());
-        self.queue_mut(moment.domain).due.push(Reverse(due));
-        Ok(true)
+        Ok(is_new)
     }
 
     /// Sets a timer that a snapshot held.
@@ -127,81 +117,78 @@ where
         if !self.table.remove(slot) {
             return Ok(false);
         }
-        let queue = self.queue_mut(moment.domain);
-        queue.dead += 1;
-        if queue.dead > FEW_DEAD && queue.dead > queue.due.len() / 2 {
+        let (agenda, _) = self.agenda_mut(moment.domain);
+        agenda.dead += 1;
+        if agenda.dead > FEW_DEAD && agenda.dead > agenda.queue.len() / 2 {
             self.rebuild(moment.domain)?;
         }
         Ok(true)
     }
 
-    /// Drops queue entries whose timer is no longer set, and duplicates of those that are.
+    /// Fills a queue anew with the timers that are set.
     fn rebuild(&mut self, domain: TimeDomain) -> Result<()> {
-        let mut entries = std::mem::take(self.queue_mut(domain)).due.into_vec();
-        entries.sort_unstable();
-        entries.dedup();
-        let mut kept = Vec::with_capacity(entries.len());
-        for Reverse(due) in entries {
-            if self.is_set(domain, &due)? {
-                kept.push(Reverse(due));
-            }
+        let mut set = Vec::new();
+        for group in 0..self.table.group_count() {
+            self.table.for_each(group, |key, moment, ()| {
+                if moment.domain == domain {
+                    set.push(due(group, key, moment));
+                }
+            });
         }
-        self.queue_mut(domain).due = BinaryHeap::from(kept);
-        Ok(())
-    }
-
-    fn decode(&self, due: &Due) -> Result<(K, N)> {
-        let mut input = Reader::new(&due.key);
-        Ok((self.key.read(&mut input)?, self.namespace.read(&mut input)?))
-    }
-
-    fn is_set(&self, domain: TimeDomain, due: &Due) -> Result<bool> {
-        let (key, namespace) = self.decode(due)?;
-        let moment = Moment { domain, timestamp_ms: due.timestamp_ms, namespace };
-        Ok(self.table.get(self.slot(due, &key, &moment)).is_some())
-    }
-
-    fn slot<'a>(&self, due: &Due, key: &'a K, moment: &'a Moment<N>) -> Slot<'a, K, Moment<N>> {
-        Slot {
-            group: usize::from(due.group.saturating_sub(self.first_group)),
-            hash: slot_hash(&self.hasher, self.hasher.hash_one(key), moment),
-            key,
-            namespace: moment,
-        }
+        let (agenda, mut bytes) = self.agenda_mut(domain);
+        *agenda = Agenda::default();
+        set.into_iter().try_for_each(|due| agenda.queue.push(due, &mut bytes))
     }
 
     /// Takes the next timer out that is due at `up_to_ms`.
+    #[inline]
     pub(super) fn pop_due(&mut self, domain: TimeDomain, up_to_ms: i64) -> Result<Option<Timer<K, N>>> {
         loop {
-            let queue = self.queue_mut(domain);
-            match queue.due.peek() {
-                Some(Reverse(next)) if next.timestamp_ms <= up_to_ms => {}
-                _ => return Ok(None),
+            let (agenda, mut bytes) = self.agenda_mut(domain);
+            if agenda.queue.next_ms(&mut bytes)?.is_none_or(|next_ms| next_ms > up_to_ms) {
+                return Ok(None);
             }
-            let Some(Reverse(due)) = queue.due.pop() else { return Ok(None) };
-            let (key, namespace) = self.decode(&due)?;
-            let moment = Moment { domain, timestamp_ms: due.timestamp_ms, namespace };
-            let slot = self.slot(&due, &key, &moment);
-            if self.table.remove(slot) {
-                return Ok(Some(Timer { timestamp_ms: due.timestamp_ms, key, namespace: moment.namespace }));
+            let Some(Due { timestamp_ms, group, key, namespace }) = agenda.queue.pop(&mut bytes)? else {
+                return Ok(None);
+            };
+            let moment = Moment { domain, timestamp_ms, namespace };
+            let hash = slot_hash(&self.hasher, self.hasher.hash_one(&key), &moment);
+            if self.table.remove(Slot { group, hash, key: &key, namespace: &moment }) {
+                return Ok(Some(Timer { timestamp_ms, key, namespace: moment.namespace }));
             }
-            let queue = self.queue_mut(domain);
-            queue.dead = queue.dead.saturating_sub(1);
+            let (agenda, _) = self.agenda_mut(domain);
+            agenda.dead = agenda.dead.saturating_sub(1);
         }
     }
 
     /// Timestamp of the next timer, dropping dead entries in front of it.
+    #[inline]
     pub(super) fn next_due_ms(&mut self, domain: TimeDomain) -> Result<Option<i64>> {
         loop {
-            let Some(Reverse(due)) = self.queue_mut(domain).due.peek().cloned() else { return Ok(None) };
-            if self.is_set(domain, &due)? {
-                return Ok(Some(due.timestamp_ms));
+            let (agenda, mut bytes) = self.agenda_mut(domain);
+            let next_ms = agenda.queue.next_ms(&mut bytes)?;
+            if agenda.dead == 0 {
+                return Ok(next_ms);
             }
-            let queue = self.queue_mut(domain);
-            queue.due.pop();
-            queue.dead = queue.dead.saturating_sub(1);
+            let Some(Due { timestamp_ms, group, key, namespace }) = agenda.queue.pop(&mut bytes)? else {
+                return Ok(None);
+            };
+            let moment = Moment { domain, timestamp_ms, namespace };
+            let hash = slot_hash(&self.hasher, self.hasher.hash_one(&key), &moment);
+            let is_set = self.table.get(Slot { group, hash, key: &key, namespace: &moment }).is_some();
+            let (agenda, mut bytes) = self.agenda_mut(domain);
+            if is_set {
+                agenda.queue.push(due(group, &key, &moment), &mut bytes)?;
+                return Ok(next_ms);
+            }
+            agenda.dead = agenda.dead.saturating_sub(1);
         }
     }
+}
+
+#[inline]
+fn due<K: Clone, N: Clone>(group: usize, key: &K, moment: &Moment<N>) -> Due<K, N> {
+    Due { timestamp_ms: moment.timestamp_ms, group, key: key.clone(), namespace: moment.namespace.clone() }
 }
 
 /// The timers of one key and namespace.
@@ -217,6 +204,7 @@ impl<K, N> TimersAt<'_, K, N>
 where
     N: Clone,
 {
+    #[inline]
     fn moment(&self, domain: TimeDomain, timestamp_ms: i64) -> Moment<N> {
         Moment { domain, timestamp_ms, namespace: self.namespace.clone() }
     }
@@ -227,6 +215,7 @@ where
     K: Key,
     N: Key,
 {
+    #[inline]
     fn register(&mut self, domain: TimeDomain, timestamp_ms: i64) -> Result<bool> {
         let moment = self.moment(domain, timestamp_ms);
         self.timers.register(self.group, self.key_hash, self.key, &moment)

@@ -1,0 +1,244 @@
+//! Which timer is next: a radix heap (Ahuja, Mehlhorn, Orlin and Tarjan 1990).
+//!
+//! Timers come up in the order of time, and most are set for later than the next one that is due. The queue makes use of
+//! that. Timers no later than the *front moment* lie in a small binary heap that knows the whole firing order. All others
+//! lie unsorted in buckets, by the highest bit in which their moment differs from the front moment; so a lower bucket holds
+//! earlier timers only. When the heap is empty, the earliest moment of the lowest bucket becomes the front moment, and the
+//! timers of that bucket move to the heap or to lower buckets.
+//!
+//! Setting a timer appends to a vector. Until it fires, a timer moves at most once per bucket below its first one, from one
+//! vector to the end of another, which costs little because memory is walked in order. Now and then a call moves many at
+//! once, as it does when a vector grows.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use smallvec::SmallVec;
+
+use crate::codec::Writer;
+use crate::error::Result;
+use crate::serializer::Serializer;
+
+/// Largest bucket whose memory is kept when it is emptied.
+const KEPT_CAPACITY: usize = 1024;
+
+/// A timer in the queue.
+#[derive(Debug)]
+pub(super) struct Due<K, N> {
+    pub(super) timestamp_ms: i64,
+    /// Position of the key group in the range.
+    pub(super) group: usize,
+    pub(super) key: K,
+    pub(super) namespace: N,
+}
+
+/// A timer with what decides among timers of the same moment.
+#[derive(Debug)]
+struct Ordered<K, N> {
+    due: Due<K, N>,
+    /// Encoded key and namespace.
+    bytes: SmallVec<[u8; 16]>,
+}
+
+impl<K, N> Ordered<K, N> {
+    fn rank(&self) -> (i64, usize, &[u8]) {
+        (self.due.timestamp_ms, self.due.group, &self.bytes)
+    }
+}
+
+impl<K, N> Ord for Ordered<K, N> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl<K, N> PartialOrd for Ordered<K, N> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K, N> PartialEq for Ordered<K, N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl<K, N> Eq for Ordered<K, N> {}
+
+/// Encodes keys and namespaces, whose bytes decide the order of timers of one moment.
+pub(super) struct KeyBytes<'a, K, N> {
+    pub(super) key: &'a dyn Serializer<Value = K>,
+    pub(super) namespace: &'a dyn Serializer<Value = N>,
+    pub(super) scratch: &'a mut Writer,
+}
+
+impl<K: Clone + Send + Sync + 'static, N: Clone + Send + Sync + 'static> KeyBytes<'_, K, N> {
+    fn of(&mut self, due: &Due<K, N>) -> Result<SmallVec<[u8; 16]>> {
+        self.scratch.clear();
+        self.key.write(&due.key, self.scratch)?;
+        self.namespace.write(&due.namespace, self.scratch)?;
+        Ok(SmallVec::from_slice(self.scratch.as_slice()))
+    }
+}
+
+/// Timers of one time domain.
+#[derive(Debug)]
+pub(super) struct Queue<K, N> {
+    /// Timers up to the front moment.
+    front: BinaryHeap<Reverse<Ordered<K, N>>>,
+    front_moment: u64,
+    /// One per bit.
+    buckets: Vec<Vec<Due<K, N>>>,
+    /// The buckets that are not empty, one bit each.
+    occupied: u64,
+    len: usize,
+}
+
+impl<K, N> Default for Queue<K, N> {
+    fn default() -> Self {
+        let buckets = std::iter::repeat_with(Vec::new).take(64).collect();
+        Queue { front: BinaryHeap::new(), front_moment: 0, buckets, occupied: 0, len: 0 }
+    }
+}
+
+/// A number whose unsigned order is that of timestamps.
+#[inline]
+fn moment(timestamp_ms: i64) -> u64 {
+    timestamp_ms.cast_unsigned() ^ (1 << 63)
+}
+
+impl<K, N> Queue<K, N>
+where
+    K: Clone + Send + Sync + 'static,
+    N: Clone + Send + Sync + 'static,
+{
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds a timer. Where its key or namespace cannot be encoded, this fails or a later call does; the timer is lost.
+    #[inline]
+    pub(super) fn push(&mut self, due: Due<K, N>, bytes: &mut KeyBytes<'_, K, N>) -> Result<()> {
+        if self.len == 0 {
+            // Nothing is left whose order the front moment keeps; from the lowest one, every timer goes into a bucket.
+            self.front_moment = 0;
+        }
+        self.place(due, bytes)?;
+        self.len = self.len.saturating_add(1);
+        Ok(())
+    }
+
+    #[inline]
+    fn place(&mut self, due: Due<K, N>, bytes: &mut KeyBytes<'_, K, N>) -> Result<()> {
+        let moment = moment(due.timestamp_ms);
+        if moment <= self.front_moment {
+            let bytes = bytes.of(&due)?;
+            self.front.push(Reverse(Ordered { due, bytes }));
+            return Ok(());
+        }
+        let bit = (moment ^ self.front_moment).ilog2();
+        if let Some(bucket) = usize::try_from(bit).ok().and_then(|bit| self.buckets.get_mut(bit)) {
+            bucket.push(due);
+            self.occupied |= 1 << bit;
+        }
+        Ok(())
+    }
+
+    /// Moment of the next timer.
+    #[inline]
+    pub(super) fn next_ms(&mut self, bytes: &mut KeyBytes<'_, K, N>) -> Result<Option<i64>> {
+        if self.front.is_empty() {
+            self.refill(bytes)?;
+        }
+        Ok(self.front.peek().map(|Reverse(next)| next.due.timestamp_ms))
+    }
+
+    /// Takes the next timer out.
+    #[inline]
+    pub(super) fn pop(&mut self, bytes: &mut KeyBytes<'_, K, N>) -> Result<Option<Due<K, N>>> {
+        if self.front.is_empty() {
+            self.refill(bytes)?;
+        }
+        let Some(Reverse(Ordered { due, .. })) = self.front.pop() else { return Ok(None) };
+        self.len = self.len.saturating_sub(1);
+        Ok(Some(due))
+    }
+
+    /// Empties the lowest bucket into the front and lower buckets.
+    fn refill(&mut self, bytes: &mut KeyBytes<'_, K, N>) -> Result<()> {
+        let bit = self.occupied.trailing_zeros();
+        let Some(bucket) = usize::try_from(bit).ok().and_then(|bit| self.buckets.get_mut(bit)) else { return Ok(()) };
+        let mut emptied = std::mem::take(bucket);
+        self.occupied &= !(1 << bit);
+        if let Some(earliest) = emptied.iter().map(|due| moment(due.timestamp_ms)).min() {
+            self.front_moment = earliest;
+        }
+        let mut outcome = Ok(());
+        for due in emptied.drain(..) {
+            outcome = outcome.and(self.place(due, bytes));
+        }
+        if emptied.capacity() <= KEPT_CAPACITY
+            && let Some(bucket) = usize::try_from(bit).ok().and_then(|bit| self.buckets.get_mut(bit))
+        {
+            *bucket = emptied;
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serializer::{I64, Unit};
+
+    fn due(timestamp_ms: i64, group: usize, key: i64) -> Due<i64, ()> {
+        Due { timestamp_ms, group, key, namespace: () }
+    }
+
+    fn with_bytes<R>(run: impl FnOnce(&mut KeyBytes<'_, i64, ()>) -> R) -> R {
+        run(&mut KeyBytes { key: &I64, namespace: &Unit, scratch: &mut Writer::new() })
+    }
+
+    fn rank(due: &Due<i64, ()>) -> (i64, usize, i64) {
+        (due.timestamp_ms, due.group, due.key)
+    }
+
+    #[test]
+    fn timers_come_in_order_whatever_is_set_in_between() {
+        let mut random = 7u64;
+        let mut draw = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            i64::try_from((random >> 33) % below).unwrap()
+        };
+        for spread in [1, 3, 1000, 1 << 30] {
+            let (mut queue, mut model) = (Queue::default(), std::collections::BTreeSet::new());
+            for step in 0..5000i64 {
+                let timer = due(draw(spread) - 500 + step % 50, usize::try_from(draw(4)).unwrap(), step);
+                model.insert(rank(&timer));
+                with_bytes(|bytes| queue.push(timer, bytes)).unwrap();
+                if draw(3) == 0 {
+                    let expected = model.pop_first();
+                    assert_eq!(with_bytes(|bytes| queue.next_ms(bytes)).unwrap(), expected.map(|(at, ..)| at));
+                    assert_eq!(with_bytes(|bytes| queue.pop(bytes)).unwrap().as_ref().map(rank), expected);
+                }
+                assert_eq!(queue.len(), model.len());
+            }
+            while let Some(expected) = model.pop_first() {
+                assert_eq!(with_bytes(|bytes| queue.pop(bytes)).unwrap().as_ref().map(rank), Some(expected));
+            }
+            assert!(with_bytes(|bytes| queue.pop(bytes)).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_moment_there_are_can_be_set() {
+        let mut queue = Queue::default();
+        for at in [i64::MAX, 0, i64::MIN, -1] {
+            with_bytes(|bytes| queue.push(due(at, 0, 0), bytes)).unwrap();
+        }
+        let order: Vec<i64> =
+            std::iter::from_fn(|| with_bytes(|bytes| queue.pop(bytes)).unwrap()).map(|due| due.timestamp_ms).collect();
+        assert_eq!(order, [i64::MIN, -1, 0, i64::MAX]);
+    }
+}
