@@ -32,7 +32,7 @@ fi
 [ $# -gt 0 ] || set -- $(cargo fuzz list)
 
 MILLPOND_FUZZ_SEEDS=$cache/seeds quietly \
-    cargo test --locked --features test-util,zstd --test main write_fuzz_seeds -- --ignored
+    cargo test --locked --features cli,test-util,zstd --test main write_fuzz_seeds -- --ignored
 
 toolchain=''
 if [ "$sanitizer" != none ]; then

@@ -100,8 +100,8 @@ fn lints_are_silenced_with_a_reason() {
 #[test]
 fn every_format_has_its_four_places() {
     let tree = Tree::read();
-    let breaches = millpond::format::FormatId::ALL.into_iter().flat_map(|format| register::places(format, &tree));
-    let unknown = register::unregistered(&tree);
+    let breaches = millpond::format::FormatId::ALL.into_iter().flat_map(|format| register::places(format, tree));
+    let unknown = register::unregistered(tree);
     assert_none(
         "A format has code, a specification with vectors, tests and a fuzz target.",
         breaches.chain(unknown).collect(),
@@ -110,13 +110,13 @@ fn every_format_has_its_four_places() {
 
 #[test]
 fn every_fuzz_body_has_a_target() {
-    let breaches = register::fuzz_targets(&Tree::read());
+    let breaches = register::fuzz_targets(Tree::read());
     assert_none("Bodies in src/**/fuzz.rs, fuzz/fuzz_targets and tests/fuzz name the same targets.", breaches);
 }
 
 #[test]
 fn every_scenario_is_registered() {
-    let breaches = register::scenarios(&Tree::read());
+    let breaches = register::scenarios(Tree::read());
     assert_none(
         "tests/regressions/README.md lists every scenario that code or tests name, with the tests there are.",
         breaches,

@@ -135,7 +135,7 @@ pub(super) fn scenarios(tree: &Tree) -> Vec<Breach> {
 #[test]
 fn a_format_without_its_places_is_found() {
     let tree = Tree::read();
-    assert_eq!(places(FormatId::Operator, &tree), []);
+    assert_eq!(places(FormatId::Operator, tree), []);
     let register = "| tag | name |\n|---|---|\n| 4 | `operator` | 1 | x | [SPEC](operator/SPEC.md) | `format::operator` \
         | [good](operator/vectors/v1), [bad](operator/bad/v1) |\n";
     let files = [

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use super::code::blanked;
 
@@ -51,7 +52,13 @@ impl Source {
 pub(super) struct Tree(BTreeMap<String, Source>);
 
 impl Tree {
-    pub(super) fn read() -> Tree {
+    /// This tree, read once.
+    pub(super) fn read() -> &'static Tree {
+        static TREE: LazyLock<Tree> = LazyLock::new(Tree::read_files);
+        &TREE
+    }
+
+    fn read_files() -> Tree {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut files = BTreeMap::new();
         collect(root, "", &mut files);
