@@ -9,6 +9,9 @@
 //! each later operation folds a few changes back into the map, which frees the old versions, until the group is flat
 //! again. A step folds at most [`SETTLE_STEP`] changes, so no operation pays for more.
 //!
+//! Snapshots may overlap without a break, so that a group never settles. Every [`MAX_FROZEN_DELTAS`] of them its deltas are
+//! united into one.
+//!
 //! Memory a snapshot costs: one [`Delta`] entry per key written since, at most one per key and overlapping snapshot.
 
 use std::collections::VecDeque;
@@ -18,13 +21,12 @@ use std::sync::Arc;
 use super::delta::{Change, Delta};
 use super::shards::{Shards, SweepCursor};
 use crate::backend::{Data, Key};
-use crate::error::{Error, Result};
 
 /// Changes folded back per operation.
 const SETTLE_STEP: usize = 4;
 
-/// Deltas a group may stack, which bounds what a look-up costs and what overlapping snapshots hold.
-pub(super) const MAX_FROZEN_DELTAS: usize = 16;
+/// Frozen deltas a group stacks before they are united into one, which bounds what a look-up costs.
+const MAX_FROZEN_DELTAS: usize = 16;
 
 /// The seeded hash of the tables. Seeded at random per process, so that nobody can choose keys that collide.
 pub(super) type TableHasher = foldhash::fast::RandomState;
@@ -195,19 +197,20 @@ where
         }
     }
 
-    /// Freezes one group for a snapshot; `None` if it is empty. O(1), or O(d) with `d` stacked deltas.
-    pub(super) fn freeze(&mut self, group: usize) -> Result<Option<GroupView<K, N, V>>> {
-        let Some(slot) = self.groups.get_mut(group) else { return Ok(None) };
+    /// Freezes one group for a snapshot; `None` if it is empty. O(1), but for one in [`MAX_FROZEN_DELTAS`] snapshots that
+    /// overlap without a break, which copies the changes kept since the first of them.
+    pub(super) fn freeze(&mut self, group: usize) -> Option<GroupView<K, N, V>> {
+        let slot = self.groups.get_mut(group)?;
         match slot {
-            Group::Flat(map) if map.is_empty() => Ok(None),
+            Group::Flat(map) if map.is_empty() => None,
             Group::Flat(map) => {
                 let layers = Layers { base: Arc::new(std::mem::take(map)), frozen: Vec::new(), top: Delta::default() };
                 let view = layers.view();
                 *slot = Group::Layered(Box::new(layers));
                 self.unsettled.push_back(group);
-                Ok(Some(view))
+                Some(view)
             }
-            Group::Layered(layers) => layers.freeze().map(Some),
+            Group::Layered(layers) => Some(layers.freeze()),
         }
     }
 
@@ -291,17 +294,24 @@ where
         GroupView { base: Arc::clone(&self.base), frozen: self.frozen.clone() }
     }
 
-    fn freeze(&mut self) -> Result<GroupView<K, N, V>> {
+    fn freeze(&mut self) -> GroupView<K, N, V> {
         if !self.top.is_empty() {
             if self.frozen.len() >= MAX_FROZEN_DELTAS {
-                return Err(Error::unavailable(format!(
-                    "{MAX_FROZEN_DELTAS} overlapping snapshots already hold versions of the state; \
-                     let one finish or abort it before taking another"
-                )));
+                self.unite();
             }
             self.frozen.push(Arc::new(std::mem::take(&mut self.top)));
         }
-        Ok(self.view())
+        self.view()
+    }
+
+    /// Replaces the frozen deltas by one with all their changes. Snapshots that hold them keep them; for later ones only
+    /// the last change of a key matters.
+    fn unite(&mut self) {
+        let mut united = Delta::default();
+        for change in self.frozen.iter().flat_map(|delta| delta.iter()) {
+            united.record(change.hash, &change.key, &change.namespace, change.value.clone());
+        }
+        self.frozen = vec![Arc::new(united)];
     }
 
     /// The newest frozen change of a key, below the top.
