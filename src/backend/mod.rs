@@ -15,6 +15,8 @@ mod keyed;
 #[cfg(feature = "test-util")]
 pub mod model;
 pub mod operator;
+mod registration;
+mod sections;
 
 use std::hash::Hash;
 use std::sync::Arc;

@@ -7,14 +7,12 @@ use std::sync::Arc;
 
 use super::stamp::{Cell, Stamp};
 use crate::backend::Data;
+use crate::backend::registration::SharedSerializer;
 use crate::codec::{Reader, Writer};
 use crate::error::Result;
 use crate::format::record::StateMeta;
-use crate::serializer::{Compatibility, Serializer};
+use crate::serializer::Compatibility;
 use crate::state::Ttl;
-
-/// A serializer chosen at registration.
-pub(super) type SharedSerializer<V> = Arc<dyn Serializer<Value = V>>;
 
 /// By which rule and when values count as expired.
 #[derive(Debug, Clone, Copy)]
@@ -40,16 +38,6 @@ impl Takeover<'_> {
     /// The stamp of the next value: the stored one, or the moment of the takeover where none was stored.
     pub(super) fn stamp<S: Stamp>(&self, input: &mut Reader<'_>) -> Result<S> {
         if self.written.timed { input.ordered_i64("stamp").map(S::at) } else { Ok(S::at(self.now_ms)) }
-    }
-}
-
-/// The verdict about a part of the key, which must stay as it is: its bytes decide where entries belong.
-pub(super) fn as_is_only(verdict: Compatibility) -> Compatibility {
-    match verdict {
-        Compatibility::AfterMigration(change) => {
-            Compatibility::Incompatible(format!("{change}; keys and namespaces cannot be migrated"))
-        }
-        other => other,
     }
 }
 

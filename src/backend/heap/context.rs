@@ -5,11 +5,11 @@ use super::list::{List, ListsState};
 use super::map::{Map, MapsState};
 use super::table::{Slot, slot_hash};
 use super::timer::TimersAt;
-use super::typed::foreign_handle;
 use super::value::{Aggregating, CellAt, CellState, Reducing, Value};
 use crate::backend::handle::{
     AggregatingHandle, ListHandle, MapHandle, ReducingHandle, StateIndex, TimerHandle, ValueHandle,
 };
+use crate::backend::registration::foreign_handle;
 use crate::backend::{Data, Key};
 use crate::error::Result;
 use crate::serializer::Serializer;

@@ -1,9 +1,10 @@
 //! States as a snapshot holds them, and how they are written, on whatever thread, while the backend goes on.
 
-use super::content::{Content, Liveness, SharedSerializer};
+use super::content::{Content, Liveness};
 use super::table::{GroupView, TableHasher};
 use super::timer::Moment;
 use crate::backend::Key;
+use crate::backend::registration::SharedSerializer;
 use crate::codec::Writer;
 use crate::error::Result;
 use crate::format::canonical::PairWriter;

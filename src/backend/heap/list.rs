@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::content::{Content, Liveness, SharedSerializer, Takeover};
+use super::content::{Content, Liveness, Takeover};
 use super::stamp::{Stamp, Touched, Untimed};
 use super::table::Slot;
 use super::typed::TypedState;
+use crate::backend::registration::SharedSerializer;
 use crate::backend::{Data, Key};
 use crate::codec::{Reader, Writer};
 use crate::error::Result;

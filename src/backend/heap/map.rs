@@ -6,10 +6,11 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use super::content::{Content, Liveness, SharedSerializer, Takeover, as_is_only};
+use super::content::{Content, Liveness, Takeover};
 use super::stamp::{Cell, Stamp, Touched, Untimed};
 use super::table::{Slot, TableHasher};
 use super::typed::TypedState;
+use crate::backend::registration::{SharedSerializer, as_is_only};
 use crate::backend::{Data, Key};
 use crate::codec::{Reader, Writer};
 use crate::error::Result;

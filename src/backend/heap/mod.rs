@@ -30,7 +30,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use content::{Content, SharedSerializer};
+use content::Content;
 pub use context::KeyContext;
 pub use list::List;
 pub use map::Map;
@@ -40,15 +40,16 @@ use state::State;
 use table::TableHasher;
 use timer::Timers;
 pub use timer::TimersAt;
-use typed::{TypedState, foreign_handle};
+use typed::TypedState;
 pub use value::{Aggregating, Reducing, Value};
 
 use super::KeyedParameters;
 use super::handle::{StateIndex, TimerHandle};
+use super::registration::{SharedSerializer, foreign_handle, wrong_subtask};
 use crate::backend::{Key, Statistics};
 use crate::codec::Writer;
-use crate::error::{Error, Result};
-use crate::key_group::{KeyGroup, KeyGroupRange};
+use crate::error::Result;
+use crate::key_group::KeyGroupRange;
 use crate::serializer::Serializer;
 use crate::state::{TimeDomain, Timer};
 
@@ -111,18 +112,8 @@ where
         let group = self.parameters.max_parallelism.group_of_hash(hash);
         match self.parameters.range.index_of(group) {
             Some(index) => Ok(KeyContext::new(self, key, index)),
-            None => Err(self.wrong_subtask(group)),
+            None => Err(wrong_subtask(&self.parameters, group)),
         }
-    }
-
-    #[cold]
-    fn wrong_subtask(&self, group: KeyGroup) -> Error {
-        Error::invalid_input(format!(
-            "the key belongs to key group {group}, this subtask holds {}; send the record to the subtask that owns the group",
-            self.parameters.range
-        ))
-        .in_operator(&self.parameters.operator)
-        .in_key_group(group.0)
     }
 
     #[inline]

@@ -4,21 +4,23 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::KeyedBackend;
-use super::content::{Content, SharedSerializer, Single, Takeover, as_is_only};
+use super::content::{Content, Single, Takeover};
 use super::list::Listed;
 use super::map::Mapped;
 use super::restore::Carried;
 use super::stamp::{Touched, Untimed};
 use super::state::State;
 use super::timer::Timers;
-use super::typed::{TypedState, check_same_registration, foreign_handle};
+use super::typed::TypedState;
 use crate::backend::handle::{
     AggregatingHandle, ListHandle, MapHandle, ReducingHandle, StateIndex, TimerHandle, ValueHandle,
 };
+use crate::backend::registration::{
+    SharedSerializer, as_is_only, check_same_registration, check_state_name, check_takeover, foreign_handle, plain_meta,
+};
 use crate::backend::{Data, Key};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::record::{StateKind, StateMeta};
-use crate::ids::check_name;
 use crate::serializer::{Compatibility, Serializer, SerializerSnapshot};
 use crate::state::{
     Aggregate, AggregatingDescriptor, ListDescriptor, MapDescriptor, ReducingDescriptor, TimerDescriptor, Ttl,
@@ -82,14 +84,7 @@ where
         N: Serializer<Value: Key> + Clone,
     {
         let ListDescriptor { name, element, namespace, ttl } = descriptor.clone();
-        let meta = StateMeta {
-            name: name.to_owned(),
-            kind: StateKind::List,
-            namespace: namespace.snapshot(),
-            user_key: SerializerSnapshot::Unit,
-            value: element.snapshot(),
-            timed: ttl.is_some(),
-        };
+        let meta = plain_meta(name, StateKind::List, namespace.snapshot(), element.snapshot(), ttl.is_some());
         let (element, namespace): (SharedSerializer<_>, _) = (Arc::new(element), Arc::new(namespace));
         let index = match ttl {
             None => self.register(meta, namespace, Listed::<_, Untimed>::new(element), ttl)?,
@@ -132,14 +127,7 @@ where
         N: Serializer<Value: Key> + Clone,
     {
         let TimerDescriptor { name, namespace } = descriptor.clone();
-        let meta = StateMeta {
-            name: name.to_owned(),
-            kind: StateKind::Timer,
-            namespace: namespace.snapshot(),
-            user_key: SerializerSnapshot::Unit,
-            value: SerializerSnapshot::Unit,
-            timed: false,
-        };
+        let meta = plain_meta(name, StateKind::Timer, namespace.snapshot(), SerializerSnapshot::Unit, false);
         if let Some(index) = self.registered::<Timers<KS::Value, N::Value>>(&meta)? {
             return Ok(TimerHandle::new(index));
         }
@@ -168,14 +156,7 @@ where
         V: Data,
         N: Key,
     {
-        let meta = StateMeta {
-            name: name.to_owned(),
-            kind,
-            namespace: namespace.snapshot(),
-            user_key: SerializerSnapshot::Unit,
-            value: value.snapshot(),
-            timed: ttl.is_some(),
-        };
+        let meta = plain_meta(name, kind, namespace.snapshot(), value.snapshot(), ttl.is_some());
         match ttl {
             None => self.register(meta, namespace, Single::<V, Untimed>::new(value), ttl),
             Some(_) => self.register(meta, namespace, Single::<V, Touched>::new(value), ttl),
@@ -214,11 +195,10 @@ where
 
     /// The state of this name, if it is registered already: it must be the same in kind and types.
     fn registered<S: Any>(&self, meta: &StateMeta) -> Result<Option<StateIndex>> {
-        check_name("state name", &meta.name).map_err(|error| error.in_operator(&self.parameters.operator))?;
+        check_state_name(&self.parameters, &meta.name)?;
         let Some(index) = self.names.get(&meta.name).copied() else { return Ok(None) };
         let state = self.states.get(index).ok_or_else(foreign_handle)?;
-        let registered = state.meta();
-        check_same_registration(registered, meta).map_err(|error| error.in_operator(&self.parameters.operator))?;
+        check_same_registration(&self.parameters, state.meta(), meta)?;
         let same_types = (&**state as &dyn Any).is::<S>();
         if same_types { Ok(Some(index)) } else { Err(foreign_handle().in_state(&meta.name)) }
     }
@@ -230,22 +210,8 @@ where
         verdict: impl FnOnce(&StateMeta) -> Compatibility,
     ) -> Result<Option<Arc<Carried>>> {
         let Some(carried) = self.carried.get(&meta.name) else { return Ok(None) };
-        let written = carried.meta();
-        let refused = |reason: String| {
-            Err(Error::incompatible(reason).in_operator(&self.parameters.operator).in_state(&meta.name))
-        };
-        if written.kind != meta.kind {
-            return refused(format!(
-                "the snapshot holds {} state, the program registers {} state; use another name for the new state",
-                written.kind, meta.kind
-            ));
-        }
-        match verdict(written) {
-            Compatibility::Incompatible(reason) => refused(format!(
-                "the snapshot's type does not fit the program's: {reason}; keep the old type, or use another state name"
-            )),
-            Compatibility::AsIs | Compatibility::AfterMigration(_) => Ok(Some(Arc::clone(carried))),
-        }
+        check_takeover(&self.parameters, carried.meta(), meta, verdict)?;
+        Ok(Some(Arc::clone(carried)))
     }
 
     fn add(&mut self, name: String, state: Box<dyn State<KS::Value>>) -> StateIndex {

@@ -13,6 +13,7 @@ use super::timer::{Moment, Timers};
 use super::typed::TypedState;
 use crate::backend::Key;
 use crate::backend::KeyedParameters;
+use crate::backend::registration::{check_group, check_snapshot};
 use crate::codec::{Compression, Reader};
 use crate::error::{Error, Result};
 use crate::format::FormatId;
@@ -22,7 +23,7 @@ use crate::format::record::StateMeta;
 use crate::format::schema::Schema;
 use crate::format::section::{Block, Owner, SectionId, SectionReader, SectionWriter};
 use crate::key_group::{KeyGroup, KeyGroupRange, MaxParallelism};
-use crate::serializer::{Compatibility, Serializer, SerializerSnapshot};
+use crate::serializer::{Serializer, SerializerSnapshot};
 use crate::snapshot::{ObjectSink, OperatorReader, SectionBlob};
 use crate::state::TimeDomain;
 use crate::storage::Blob;
@@ -85,23 +86,10 @@ where
     /// taken at any parallelism; its max parallelism and key type must be this backend's.
     pub fn restore(parameters: KeyedParameters, key: KS, operator: &OperatorReader<'_>) -> Result<Self> {
         let mut backend = Self::new(parameters, key);
+        if check_snapshot(&backend.parameters, &*backend.key, operator)?.is_none() {
+            return Ok(backend);
+        }
         let named = |error: Error| error.in_operator(&backend.parameters.operator);
-        let recorded = operator.max_parallelism();
-        let requested = backend.parameters.max_parallelism;
-        if recorded != requested {
-            return Err(named(Error::incompatible(format!(
-                "the snapshot was taken with max parallelism {recorded}, the program asks for {requested}; restore with \
-                 {recorded}, or convert the snapshot"
-            ))));
-        }
-        let Some(written) = operator.key() else { return Ok(backend) };
-        if let Compatibility::Incompatible(reason) | Compatibility::AfterMigration(reason) =
-            backend.key.compatibility(written)
-        {
-            return Err(named(Error::incompatible(format!(
-                "the keys of the snapshot do not fit the program's: {reason}; keys cannot be migrated"
-            ))));
-        }
         let mut carried = BTreeMap::new();
         for section in operator.sections(backend.range()) {
             collect(&section.map_err(named)?, operator, backend.range(), &mut carried).map_err(named)?;
@@ -252,16 +240,6 @@ impl Carried {
         }
         Ok(())
     }
-}
-
-fn check_group(max: MaxParallelism, expected: KeyGroup, key: &[u8]) -> Result<()> {
-    let found = max.group_of_key(key);
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::corrupt(format!("a key of key group {found} is stored in key group {expected}"))
-        .in_field("key")
-        .in_key_group(expected.0))
 }
 
 /// Decodes the entries of one block into a state.

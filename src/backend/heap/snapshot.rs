@@ -1,24 +1,22 @@
 //! Taking a snapshot: the short phase on the processing thread, and the long one on any other.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::KeyedBackend;
-use super::content::SharedSerializer;
 use super::frozen::Frozen;
 use super::restore::FrozenCarried;
 use crate::backend::Key;
 use crate::backend::KeyedSnapshotFormat;
+use crate::backend::registration::SharedSerializer;
+use crate::backend::sections::write_groups;
 use crate::error::{Error, Result};
-use crate::format::canonical::PairWriter;
-use crate::format::manifest::{KeyedHandle, SectionRef};
+use crate::format::manifest::KeyedHandle;
 use crate::format::record::StateMeta;
-use crate::format::section::{Owner, SectionSummary, SectionWriter, StateTotals};
 use crate::format::{FormatId, canonical, native_heap};
 use crate::ids::OperatorId;
-use crate::key_group::KeyGroupRange;
+use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::serializer::Serializer;
-use crate::snapshot::{ObjectSink, SnapshotTarget};
+use crate::snapshot::SnapshotTarget;
 
 /// The state of a backend at one moment, to be written on whatever thread.
 ///
@@ -70,96 +68,31 @@ impl Snapshot {
         keep_going: &dyn Fn() -> bool,
     ) -> Result<Option<KeyedHandle>> {
         let sink = target.new_object()?;
+        let Snapshot { operator, range, mut states } = self;
         match format {
             KeyedSnapshotFormat::Canonical => {
-                let writer = canonical::writer(sink, self.operator, target.compression());
-                self.write_sections(writer, FormatId::Canonical, keep_going)
+                let writer = canonical::writer(sink, operator, target.compression());
+                write_groups(writer, FormatId::Canonical, range, keep_going, |writer, group| {
+                    each(&mut states, |state| state.write_pairs(index(range, group)?, writer))
+                })
             }
             KeyedSnapshotFormat::Native => {
-                let writer = native_heap::writer(sink, self.operator, target.compression());
-                self.write_sections(writer, FormatId::NativeHeap, keep_going)
+                let writer = native_heap::writer(sink, operator, target.compression());
+                write_groups(writer, FormatId::NativeHeap, range, keep_going, |writer, group| {
+                    each(&mut states, |state| state.write_typed(index(range, group)?, writer))
+                })
             }
         }
     }
-
-    fn write_sections<W: GroupWriter>(
-        mut self,
-        mut writer: W,
-        format: FormatId,
-        keep_going: &dyn Fn() -> bool,
-    ) -> Result<Option<KeyedHandle>> {
-        let mut sections = Vec::new();
-        let mut totals = Totals::default();
-        for (index, group) in self.range.iter().enumerate() {
-            if !keep_going() {
-                return Err(Error::aborted("the snapshot was aborted while it was being written"));
-            }
-            writer.begin(Owner::KeyGroup(group))?;
-            for state in &mut self.states {
-                writer
-                    .group(&mut **state, index)
-                    .map_err(|error| error.in_state(&state.meta().name).in_key_group(group.0))?;
-            }
-            if let Some(summary) = writer.finish()? {
-                sections.push(SectionRef::new(&summary, 0)?);
-                totals.add(summary.states);
-            }
-        }
-        let Some(object) = writer.close()?.finish()? else { return Ok(None) };
-        Ok(Some(KeyedHandle { format, range: self.range, objects: vec![object], sections, states: totals.finish() }))
-    }
 }
 
-/// Entries and bytes of each state, added up over sections.
-#[derive(Default)]
-struct Totals(BTreeMap<Arc<str>, StateTotals>);
-
-impl Totals {
-    fn add(&mut self, section: Vec<StateTotals>) {
-        for StateTotals { name, entries, bytes } in section {
-            let total = self.0.entry(name.clone()).or_insert(StateTotals { name, entries: 0, bytes: 0 });
-            total.entries = total.entries.saturating_add(entries);
-            total.bytes = total.bytes.saturating_add(bytes);
-        }
-    }
-
-    fn finish(self) -> Vec<StateTotals> {
-        self.0.into_values().collect()
-    }
+fn index(range: KeyGroupRange, group: KeyGroup) -> Result<usize> {
+    range.index_of(group).ok_or_else(|| Error::internal("a key group outside of the range"))
 }
 
-/// What both formats have in common: sections of groups, and a way to write one state into them.
-trait GroupWriter {
-    fn begin(&mut self, owner: Owner) -> Result<()>;
-    fn group(&mut self, state: &mut dyn Frozen, group: usize) -> Result<()>;
-    fn finish(&mut self) -> Result<Option<SectionSummary>>;
-    fn close(self) -> Result<ObjectSink>;
+fn each(states: &mut [Box<dyn Frozen>], mut write: impl FnMut(&mut dyn Frozen) -> Result<()>) -> Result<()> {
+    states.iter_mut().try_for_each(|state| write(&mut **state).map_err(|error| error.in_state(&state.meta().name)))
 }
-
-macro_rules! group_writer {
-    ($writer:ident, $write:ident) => {
-        impl GroupWriter for $writer<ObjectSink> {
-            fn begin(&mut self, owner: Owner) -> Result<()> {
-                $writer::begin(self, owner)
-            }
-
-            fn group(&mut self, state: &mut dyn Frozen, group: usize) -> Result<()> {
-                state.$write(group, self)
-            }
-
-            fn finish(&mut self) -> Result<Option<SectionSummary>> {
-                $writer::finish(self)
-            }
-
-            fn close(self) -> Result<ObjectSink> {
-                $writer::close(self)
-            }
-        }
-    };
-}
-
-group_writer!(PairWriter, write_pairs);
-group_writer!(SectionWriter, write_typed);
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -2,10 +2,11 @@
 
 use std::any::Any;
 
-use super::content::{Content, Liveness, SharedSerializer};
+use super::content::{Content, Liveness};
 use super::frozen::{Frozen, FrozenTable, FrozenTimers};
 use super::timer::Timers;
 use super::typed::TypedState;
+use crate::backend::registration::SharedSerializer;
 use crate::backend::{Key, Statistics};
 use crate::format::record::StateMeta;
 

@@ -5,10 +5,10 @@
 
 use std::hash::{BuildHasher, Hash};
 
-use super::content::SharedSerializer;
 use super::queue::{Due, KeyBytes, Queue};
 use super::table::{Slot, Table, TableHasher, slot_hash};
 use crate::backend::Key;
+use crate::backend::registration::SharedSerializer;
 use crate::codec::Writer;
 use crate::error::Result;
 use crate::format::record::StateMeta;

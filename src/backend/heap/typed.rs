@@ -1,10 +1,10 @@
 //! A registered state with its types.
 
-use super::content::{Content, Liveness, SharedSerializer};
+use super::content::{Content, Liveness};
 use super::shards::SweepCursor;
 use super::table::{Table, TableHasher};
 use crate::backend::Key;
-use crate::error::{Error, Result};
+use crate::backend::registration::SharedSerializer;
 use crate::format::record::StateMeta;
 use crate::state::{Ttl, TtlUpdate, TtlVisibility};
 
@@ -86,24 +86,4 @@ impl<K, N, C: Content> std::fmt::Debug for TypedState<K, N, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TypedState").field("meta", &self.meta).finish_non_exhaustive()
     }
-}
-
-/// The error of using a handle with a backend that did not issue it.
-#[cold]
-pub(super) fn foreign_handle() -> Error {
-    Error::invalid_input(
-        "this handle was not issued by this backend, or names a state of other types; register the state again",
-    )
-}
-
-/// Checks that two registrations of one name agree.
-pub(super) fn check_same_registration(registered: &StateMeta, requested: &StateMeta) -> Result<()> {
-    if registered == requested {
-        return Ok(());
-    }
-    Err(Error::invalid_input(format!(
-        "state {:?} is already registered as {} state of {}, now requested as {} state of {}; give one of them another name",
-        registered.name, registered.kind, registered.value, requested.kind, requested.value
-    ))
-    .in_state(&registered.name))
 }

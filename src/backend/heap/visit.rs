@@ -8,10 +8,11 @@ use super::list::Listed;
 use super::map::{Mapped, live};
 use super::stamp::{Stamp, Touched, Untimed};
 use super::timer::Timers;
-use super::typed::{TypedState, foreign_handle};
+use super::typed::TypedState;
 use crate::backend::handle::{
     AggregatingHandle, KeyedHandle, ListHandle, MapHandle, ReducingHandle, StateIndex, TimerHandle, ValueHandle,
 };
+use crate::backend::registration::foreign_handle;
 use crate::backend::{Data, Key};
 use crate::error::Result;
 use crate::serializer::Serializer;
