@@ -192,6 +192,7 @@ impl<H> Coordinator<H> {
             Event::Published { id, ticket, outcome } => self.on_published(now, id, ticket, outcome, actions),
             Event::SlotRead { id, ticket, found } => self.on_slot_read(now, id, ticket, found, actions),
             Event::JobFailed => self.on_job_failed(now, actions),
+            Event::PassedOver => self.fence(self.next_id, actions),
             Event::Terminated(termination) => self.on_terminated(now, termination, actions),
         }
     }
@@ -364,6 +365,11 @@ impl<H> Coordinator<H> {
     /// Shared objects of the completed checkpoints.
     pub fn registry(&self) -> &SharedStateRegistry {
         &self.registry
+    }
+
+    /// Whether the metadata of some checkpoint may be on its way: what it names must not be deleted.
+    pub fn is_publishing(&self) -> bool {
+        self.pending.values().any(|pending| pending.publication().is_some())
     }
 
     /// Ids of the pending checkpoints, ascending.

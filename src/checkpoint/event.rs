@@ -77,6 +77,8 @@ pub enum Event<H> {
     },
     /// The job failed; its subtasks are gone or going.
     JobFailed,
+    /// Another coordinator has taken over the job, as found elsewhere than in a publication.
+    PassedOver,
     /// The job, or this coordinator's part in it, ends.
     Terminated(Termination),
 }

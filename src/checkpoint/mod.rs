@@ -1,8 +1,9 @@
 //! The control plane: what decides when a checkpoint starts, whether it completed, who owns its files, and what a failed
 //! job does next.
 //!
-//! Everything here is a pure decider: values in, values out. Time comes with each call as `now_ms`, milliseconds since the
-//! Unix epoch; randomness is an argument; nothing does I/O, starts a thread or opens the state it coordinates.
+//! Everything here but [`driver`] is a pure decider: values in, values out. Time comes with each call as `now_ms`,
+//! milliseconds since the Unix epoch; randomness is an argument; nothing does I/O, starts a thread or opens the state it
+//! coordinates. The driver carries the decisions out on a [`Storage`](crate::storage::Storage).
 //!
 //! Vocabulary. A *checkpoint* is the whole job's; a subtask's part of it is a *snapshot*, and what points to that is a
 //! *handle*, opaque here. A checkpoint is *pending* until every subtask has acknowledged it and its metadata is stored, then
@@ -14,8 +15,10 @@ pub mod barrier;
 pub mod completed;
 pub mod config;
 pub mod coordinator;
+pub mod driver;
 pub mod event;
 pub mod gc;
+pub mod job;
 pub mod pending;
 pub mod rescale;
 pub mod restart;
@@ -25,4 +28,5 @@ pub mod trigger;
 
 pub use config::Config;
 pub use coordinator::{Coordinator, Inheritance, Recovery};
+pub use driver::Driver;
 pub use event::{Action, Event};

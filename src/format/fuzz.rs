@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::control::Control;
 use super::manifest::Manifest;
 use super::pair::{PairReader, PairWriter};
 use super::record::{StateKind, StateMeta};
@@ -38,6 +39,26 @@ fn read_manifest(bytes: &[u8]) {
     let schemas = annotate::Schemas { key: &SerializerSnapshot::Unit, states: &[] };
     let fields = annotate::annotate(bytes, schemas);
     assert!(fields.is_ok(), "what one reader of manifests accepts, the other refuses");
+}
+
+/// Any bytes as a control object, as they are and with preamble and digest put right.
+pub fn fuzz_control(bytes: &[u8]) {
+    read_control(bytes);
+    let body = preamble::PREAMBLE_BYTES..bytes.len().saturating_sub(DIGEST_BYTES);
+    let mut sealed = Writer::new();
+    preamble::write(FormatId::Control, &mut sealed);
+    sealed.raw(bytes.get(body).unwrap_or_default());
+    let digest = digest(sealed.as_slice());
+    sealed.raw(&digest.0);
+    read_control(sealed.as_slice());
+}
+
+fn read_control(bytes: &[u8]) {
+    let Ok(control) = Control::decode(bytes) else { return };
+    let again = control.encode();
+    assert!(again.is_ok_and(|again| again == bytes), "a control object changes when it is read and written");
+    let schemas = annotate::Schemas { key: &SerializerSnapshot::Unit, states: &[] };
+    assert!(annotate::annotate(bytes, schemas).is_ok(), "what one reader accepts, the other refuses");
 }
 
 /// Any bytes as a canonical section.

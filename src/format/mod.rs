@@ -25,6 +25,7 @@
 
 pub mod annotate;
 pub mod canonical;
+pub mod control;
 pub mod flink;
 #[cfg(feature = "test-util")]
 pub mod fuzz;
@@ -51,11 +52,14 @@ pub enum FormatId {
     NativeHeap,
     /// Operator state of one subtask.
     Operator,
+    /// What coordinators, collectors and readers of a job agree by.
+    Control,
 }
 
 impl FormatId {
     /// Every format, in tag order.
-    pub const ALL: [FormatId; 4] = [FormatId::Manifest, FormatId::Canonical, FormatId::NativeHeap, FormatId::Operator];
+    pub const ALL: [FormatId; 5] =
+        [FormatId::Manifest, FormatId::Canonical, FormatId::NativeHeap, FormatId::Operator, FormatId::Control];
 
     /// The tag that stands for this format in stored bytes. Never renumbered.
     pub const fn tag(self) -> u8 {
@@ -64,6 +68,7 @@ impl FormatId {
             FormatId::Canonical => 2,
             FormatId::NativeHeap => 3,
             FormatId::Operator => 4,
+            FormatId::Control => 6,
         }
     }
 
@@ -75,7 +80,11 @@ impl FormatId {
     /// The version that is written, and the newest that can be read.
     pub const fn version(self) -> u16 {
         match self {
-            FormatId::Manifest | FormatId::Canonical | FormatId::NativeHeap | FormatId::Operator => 1,
+            FormatId::Manifest
+            | FormatId::Canonical
+            | FormatId::NativeHeap
+            | FormatId::Operator
+            | FormatId::Control => 1,
         }
     }
 
@@ -86,6 +95,7 @@ impl FormatId {
             FormatId::Canonical => "canonical",
             FormatId::NativeHeap => "native-heap",
             FormatId::Operator => "operator",
+            FormatId::Control => "control",
         }
     }
 
@@ -96,6 +106,7 @@ impl FormatId {
             FormatId::Canonical => "canonical v1",
             FormatId::NativeHeap => "native-heap v1",
             FormatId::Operator => "operator v1",
+            FormatId::Control => "control v1",
         }
     }
 }

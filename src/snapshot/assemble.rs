@@ -12,7 +12,7 @@ use crate::key_group::{MaxParallelism, Parallelism};
 use crate::serializer::SerializerSnapshot;
 
 /// What one subtask of one operator contributes to a checkpoint, once everything it wrote is durable.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubtaskReport {
     /// Uid of the operator.
     pub operator: String,

@@ -20,6 +20,6 @@ pub use assemble::{SnapshotLabel, SubtaskReport, assemble};
 pub use object::ObjectSink;
 pub use publish::publish;
 pub use reader::{OperatorReader, SectionBlob, SnapshotReader};
-pub use target::SnapshotTarget;
+pub use target::{SnapshotTarget, object_path};
 pub use verify::verify;
 pub use walk::{Entry, StateReader, TimerPoint};

@@ -53,7 +53,7 @@ impl SnapshotTarget {
 }
 
 /// Where an object lies that a manifest in `directory` names.
-pub(super) fn object_path(directory: &ObjectPath, scope: ObjectScope, name: &str) -> Result<ObjectPath> {
+pub fn object_path(directory: &ObjectPath, scope: ObjectScope, name: &str) -> Result<ObjectPath> {
     let beside = |folder: &str| match directory.parent() {
         Some(parent) => parent.join(folder)?.join(name),
         None => ObjectPath::parse(folder)?.join(name),

@@ -6,7 +6,9 @@
 //!     shared/{object}              used by several checkpoints
 //!     taskowned/{object}           never collected with a checkpoint
 //!     chk-{N}/{object}             exclusive to checkpoint N
-//!     chk-{N}/_metadata            its manifest: the checkpoint exists once this does
+//!     chk-{N}/_metadata            its manifest: the checkpoint exists once this does; or a seal: it never will
+//!     control/record-{n}           who coordinates the job, and what is decided; the highest number counts
+//!     control/lease-{object}       somebody reads a checkpoint
 //!   savepoint-{6}-{12}/            first 6 digits of the job id, 12 random ones
 //!     {object}  _metadata
 //! ```
@@ -28,6 +30,9 @@ const CHECKPOINT_PREFIX: &str = "chk-";
 const SAVEPOINT_PREFIX: &str = "savepoint-";
 const SHARED: &str = "shared";
 const TASK_OWNED: &str = "taskowned";
+const CONTROL: &str = "control";
+const RECORD_PREFIX: &str = "record-";
+const LEASE_PREFIX: &str = "lease-";
 
 /// Digits of the job id in a savepoint's name.
 const SAVEPOINT_JOB_DIGITS: usize = 6;
@@ -75,6 +80,41 @@ impl JobLayout {
         self.below(&format!("{CHECKPOINT_PREFIX}{id}"))
     }
 
+    /// `{job-id}/control`: what coordinators, collectors and readers agree by.
+    pub fn control(&self) -> ObjectPath {
+        self.below(CONTROL)
+    }
+
+    /// `{job-id}/control/record-n`.
+    pub fn record(&self, number: u64) -> ObjectPath {
+        self.below(&format!("{CONTROL}/{RECORD_PREFIX}{number}"))
+    }
+
+    /// A new name for a lease: `{job-id}/control/lease-` and 32 random digits.
+    pub fn new_lease(&self, random: &dyn RandomSource) -> Result<ObjectPath> {
+        Ok(self.below(&format!("{CONTROL}/{LEASE_PREFIX}{}", random_digits(random)?)))
+    }
+
+    /// What an object of this job is by its name; `None` if this module does not write such a name below the job.
+    pub fn member(&self, path: &ObjectPath) -> Option<Member> {
+        let mut segments = path.segments();
+        if segments.next() != Some(self.job.to_string().as_str()) {
+            return None;
+        }
+        let (directory, name) = (segments.next()?, segments.next()?);
+        if segments.next().is_some() {
+            return None;
+        }
+        match (directory, SnapshotDirectory::parse(directory)) {
+            (_, Some(SnapshotDirectory::Checkpoint(id))) if name == MANIFEST_NAME => Some(Member::Manifest(id)),
+            (_, Some(SnapshotDirectory::Checkpoint(id))) => is_object_name(name).then_some(Member::Exclusive(id)),
+            (SHARED, _) => is_object_name(name).then_some(Member::Shared),
+            (TASK_OWNED, _) => is_object_name(name).then_some(Member::TaskOwned),
+            (CONTROL, _) => control_member(name),
+            _ => None,
+        }
+    }
+
     /// A new name for a savepoint of this job: `savepoint-` with the first 6 digits of the job id and 12 random ones. The
     /// path is one segment, relative to the directory that the user chose.
     pub fn new_savepoint(&self, random: &dyn RandomSource) -> Result<ObjectPath> {
@@ -90,6 +130,35 @@ impl JobLayout {
     }
 }
 
+/// What an object below a job's directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Member {
+    /// `chk-N/_metadata`.
+    Manifest(CheckpointId),
+    /// `chk-N/{object}`.
+    Exclusive(CheckpointId),
+    /// `shared/{object}`.
+    Shared,
+    /// `taskowned/{object}`.
+    TaskOwned,
+    /// `control/record-n`.
+    Record(u64),
+    /// `control/lease-{object}`.
+    Lease,
+}
+
+fn control_member(name: &str) -> Option<Member> {
+    if let Some(number) = name.strip_prefix(RECORD_PREFIX) {
+        return parse_number(number).map(Member::Record);
+    }
+    name.strip_prefix(LEASE_PREFIX).filter(|rest| is_object_name(rest)).map(|_| Member::Lease)
+}
+
+/// A number from 1 in the only form in which this module writes it.
+fn parse_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|&number: &u64| number > 0 && number.to_string() == text)
+}
+
 /// What the name of a directory says about the snapshot in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnapshotDirectory {
@@ -103,8 +172,7 @@ impl SnapshotDirectory {
     /// Reads a directory's name; `None` if it is not one that this module writes (`chk-0`, `chk-007`, capital digits).
     pub fn parse(name: &str) -> Option<Self> {
         if let Some(number) = name.strip_prefix(CHECKPOINT_PREFIX) {
-            let id = number.parse().ok().filter(|&id: &u64| id > 0 && id.to_string() == number)?;
-            return Some(SnapshotDirectory::Checkpoint(CheckpointId(id)));
+            return parse_number(number).map(|id| SnapshotDirectory::Checkpoint(CheckpointId(id)));
         }
         let (job, random) = name.strip_prefix(SAVEPOINT_PREFIX)?.split_once('-')?;
         let fits = is_digits(job, SAVEPOINT_JOB_DIGITS) && is_digits(random, SAVEPOINT_RANDOM_DIGITS);
@@ -135,6 +203,11 @@ pub fn parse_job(name: &str) -> Option<JobId> {
 /// A name for a file that is being written: no [`ObjectPath`] begins with a dot, so no reader can ask for it.
 pub(super) fn new_temporary_name(random: &dyn RandomSource) -> Result<String> {
     Ok(format!(".{}.tmp", random_digits(random)?))
+}
+
+/// Whether `name` is one that [`new_temporary_name`] can give.
+pub(super) fn is_temporary_name(name: &str) -> bool {
+    name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".tmp")).is_some_and(is_object_name)
 }
 
 /// Whether `text` is exactly `count` lower-case hexadecimal digits.
@@ -205,6 +278,28 @@ mod tests {
     }
 
     #[test]
+    fn members_of_a_job_are_told_by_name() {
+        let layout = JobLayout::new(JOB);
+        let object = "0123456789abcdef".repeat(2);
+        let of = |path: &str| layout.member(&ObjectPath::parse(path).unwrap());
+        let below = |rest: &str| of(&format!("{JOB}/{rest}"));
+        assert_eq!(below("chk-3/_metadata"), Some(Member::Manifest(CheckpointId(3))));
+        assert_eq!(below(&format!("chk-3/{object}")), Some(Member::Exclusive(CheckpointId(3))));
+        assert_eq!(below(&format!("shared/{object}")), Some(Member::Shared));
+        assert_eq!(below(&format!("taskowned/{object}")), Some(Member::TaskOwned));
+        assert_eq!(layout.member(&layout.record(7)), Some(Member::Record(7)));
+        let lease = layout.new_lease(&SeededRandom::new(5)).unwrap();
+        assert_eq!(layout.member(&lease), Some(Member::Lease));
+        let foreign =
+            ["chk-3/notes.txt", "shared/x", "control/record-0", "control/record-07", "control/lease-x", "other/a"];
+        for name in foreign {
+            assert_eq!(below(name), None, "{name}");
+        }
+        assert_eq!(below(&format!("chk-3/{object}/{object}")), None);
+        assert_eq!(of(&format!("{}/chk-3/_metadata", "cd".repeat(16))), None);
+    }
+
+    #[test]
     fn object_names_are_32_lower_case_digits() {
         let random = SeededRandom::new(3);
         let name = new_object_name(&random).unwrap();
@@ -221,5 +316,7 @@ mod tests {
     fn a_temporary_name_is_no_object_path() {
         let name = new_temporary_name(&SeededRandom::new(4)).unwrap();
         assert!(ObjectPath::parse(&name).is_err(), "{name}");
+        assert!(is_temporary_name(&name), "{name}");
+        assert!(!is_temporary_name(".notes.tmp") && !is_temporary_name(name.trim_start_matches('.')), "{name}");
     }
 }

@@ -69,6 +69,17 @@ pub struct ObjectInfo {
     pub length: u64,
 }
 
+/// What a writer that was dropped, failed or died left behind: no object, and never part of one that can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// The storage's own name for it: no [`ObjectPath`].
+    pub name: String,
+    /// Its length in bytes, as far as the storage knows.
+    pub length: u64,
+    /// When it was last written, in milliseconds since the Unix epoch, by the clock of the storage, if that tells.
+    pub written_ms: Option<i64>,
+}
+
 /// A flat space of named, immutable objects. See the [module page](self) for what holds.
 pub trait Storage: Send + Sync + fmt::Debug {
     /// Starts a new object. Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) if the name is taken, or if an
@@ -93,6 +104,30 @@ pub trait Storage: Send + Sync + fmt::Debug {
 
     /// Deletes an object; a missing one is not an error. Blobs opened before stay readable.
     fn delete(&self, path: &ObjectPath) -> Result<()>;
+
+    /// Makes an object that can be read survive a crash, or fails. Needed before anybody relies on an object whose
+    /// creation had an [`Unknown`](CommitOutcome::Unknown) outcome. [`NotFound`](crate::ErrorKind::NotFound) if it is not
+    /// there. The default is for a storage where what can be read is durable.
+    fn persist(&self, path: &ObjectPath) -> Result<()> {
+        self.length(path)?.map(|_| ()).ok_or_else(|| missing().in_file(path))
+    }
+
+    /// When an object came to be, in milliseconds since the Unix epoch by the clock of the storage; `None` if there is no
+    /// such object, or the storage does not tell. That clock may be wrong: nothing but patience may depend on it.
+    fn created_ms(&self, _path: &ObjectPath) -> Result<Option<i64>> {
+        Ok(None)
+    }
+
+    /// What writers left behind, in name order: temporary files, open uploads. Those of writers still at work are among
+    /// them. The default is for a storage that keeps nothing of an unfinished object.
+    fn leftovers(&self) -> Result<Vec<Leftover>> {
+        Ok(Vec::new())
+    }
+
+    /// Removes a leftover; a missing one is not an error. The writer it belongs to, if it is still at work, fails.
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        Err(Error::invalid_input(format!("{:?} is no leftover of this storage", leftover.name)))
+    }
 }
 
 impl<S: Storage + ?Sized> Storage for Arc<S> {
@@ -118,6 +153,22 @@ impl<S: Storage + ?Sized> Storage for Arc<S> {
 
     fn delete(&self, path: &ObjectPath) -> Result<()> {
         (**self).delete(path)
+    }
+
+    fn persist(&self, path: &ObjectPath) -> Result<()> {
+        (**self).persist(path)
+    }
+
+    fn created_ms(&self, path: &ObjectPath) -> Result<Option<i64>> {
+        (**self).created_ms(path)
+    }
+
+    fn leftovers(&self) -> Result<Vec<Leftover>> {
+        (**self).leftovers()
+    }
+
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        (**self).remove_leftover(leftover)
     }
 }
 

@@ -5,6 +5,7 @@ use millpond::codec::Compression;
 use millpond::format::FormatId;
 use millpond::format::manifest::SnapshotKind;
 
+use super::control;
 use super::forge::Forge;
 use super::samples;
 
@@ -39,6 +40,8 @@ pub(super) fn all() -> Vec<Bad> {
     let checkpoint = samples::manifest(SnapshotKind::Checkpoint).encode().unwrap();
     all.extend(made(FormatId::Manifest, &checkpoint, HEAD));
     all.extend(made(FormatId::Manifest, &checkpoint, HANDLES));
+    all.extend(made(FormatId::Control, &control::claiming().encode().unwrap(), RECORD));
+    all.extend(made(FormatId::Control, &control::lease().encode().unwrap(), LEASE));
     all
 }
 
@@ -324,5 +327,44 @@ const HANDLES: [Change; 20] = [
     }),
     ("place-of-operator-state", "neither inline nor an object", "operator state", Yes, |f| {
         f.set("operator state", 0, &[3]);
+    }),
+];
+
+const RECORD: [Change; 16] = [
+    ("wrong-magic", "not one of our files", "magic", No, |f| f.set("magic", 0, b"\x7fELF\x02")),
+    ("other-format", "the bytes of a manifest", "format", Yes, |f| f.set("format", 0, &[1])),
+    ("unknown-version", "version 2", "version", No, |f| f.set("version", 0, &[0, 2])),
+    ("digest", "the digest is wrong", "digest", No, |f| f.set("digest", 0, &[0; 32])),
+    ("too-short", "nothing but a preamble", "digest", No, |f| f.fields.truncate(3)),
+    ("trailing-bytes", "bytes between body and digest", "digest", Yes, |f| f.set("claimed", 0, &[1, 0])),
+    ("later-kind", "a kind from the future", "kind", Yes, |f| f.set("kind", 0, &[4])),
+    ("number-0", "records are numbered from 1", "number", Yes, |f| f.set("number", 0, &[0; 8])),
+    ("epoch-0", "epochs are numbered from 1", "epoch", Yes, |f| f.set("epoch", 0, &[0; 8])),
+    ("below-beyond-reserved", "ids are decided that were not given", "below", Yes, |f| {
+        f.set("below", 0, &[0, 0, 0, 0, 0, 0, 0, 202]);
+    }),
+    ("kept-beyond-reserved", "an id is kept that was not given", "kept", Yes, |f| {
+        f.set("kept", 0, &[0, 0, 0, 0, 0, 0, 0, 201]);
+    }),
+    ("kept-descends", "two kept ids that are equal", "kept", Yes, |f| {
+        f.set("kept count", 0, &[2]);
+        f.set("kept", 0, &[0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 9]);
+    }),
+    ("kept-huge", "more kept ids than there are bytes", "kept", Yes, |f| {
+        f.set("kept count", 0, &[0xFF, 0xFF, 0xFF, 0xFF, 0x0F]);
+    }),
+    ("origin-not-a-flag", "a flag that is 2", "origin", Yes, |f| f.set("origin", 0, &[2])),
+    ("place-control", "a line feed in the place", "place", Yes, |f| f.set("place", 0, b"back\np")),
+    ("directory-empty", "an origin without a directory", "directory", Yes, |f| {
+        f.set("directory length", 0, &[0]);
+        f.set("directory", 0, &[]);
+    }),
+];
+
+const LEASE: [Change; 2] = [
+    ("lease-checkpoint-0", "a lease of no checkpoint", "checkpoint id", Yes, |f| f.set("checkpoint id", 0, &[0; 8])),
+    ("lease-reader-empty", "nobody reads", "reader", Yes, |f| {
+        f.set("reader length", 0, &[0]);
+        f.set("reader", 0, &[]);
     }),
 ];

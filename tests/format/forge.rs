@@ -55,7 +55,7 @@ impl Forge {
 
     /// Puts right every checksum.
     pub(super) fn seal(&mut self) {
-        if self.format == FormatId::Manifest {
+        if matches!(self.format, FormatId::Manifest | FormatId::Control) {
             let end = self.fields.len() - 1;
             let body: Vec<u8> = self.fields[..end].iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
             self.fields[end].1 = digest(&body).0.to_vec();

@@ -1,4 +1,5 @@
 mod bad;
+mod control;
 pub(crate) mod flink;
 mod forge;
 mod json;

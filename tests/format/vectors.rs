@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use millpond::codec::{Compression, digest};
 use millpond::format::FormatId;
 use millpond::format::annotate;
+use millpond::format::control::Control;
 use millpond::format::manifest::{Manifest, SnapshotKind};
 use millpond::format::section::SectionReader;
 use millpond::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
 use super::bad;
+use super::control;
 use super::forge::annotated;
 use super::json as described;
 use super::samples;
@@ -28,7 +30,7 @@ pub(super) fn root() -> PathBuf {
 /// A vector: format, name, and how its bytes came to be.
 type Good = (FormatId, &'static str, fn() -> Vec<u8>);
 
-const GOOD: [Good; 8] = [
+const GOOD: [Good; 12] = [
     (FormatId::Manifest, "checkpoint", || samples::manifest(SnapshotKind::Checkpoint).encode().unwrap()),
     (FormatId::Manifest, "savepoint", || samples::manifest(SnapshotKind::Savepoint).encode().unwrap()),
     (FormatId::Manifest, "empty", || {
@@ -39,6 +41,10 @@ const GOOD: [Good; 8] = [
     (FormatId::Canonical, "zstd", || samples::compressible_section(Compression::Zstd).0),
     (FormatId::NativeHeap, "all-kinds", || samples::native_section().0),
     (FormatId::Operator, "all-kinds", || samples::operator_section().0),
+    (FormatId::Control, "record", || control::record().encode().unwrap()),
+    (FormatId::Control, "claiming", || control::claiming().encode().unwrap()),
+    (FormatId::Control, "lease", || control::lease().encode().unwrap()),
+    (FormatId::Control, "seal", || control::seal().encode().unwrap()),
 ];
 
 /// The vectors that this build can expand.
@@ -69,6 +75,9 @@ fn rendered(format: FormatId, bytes: &[u8]) -> String {
 pub(super) fn decode(format: FormatId, bytes: &[u8]) -> Result<Value> {
     if format == FormatId::Manifest {
         return Manifest::decode(bytes).map(|manifest| described::manifest(&manifest));
+    }
+    if format == FormatId::Control {
+        return Control::decode(bytes).map(|control| control::describe(&control));
     }
     let id = sections::id(format);
     let states = if format == FormatId::Operator { samples::operator_states() } else { samples::keyed_states() };
@@ -161,7 +170,7 @@ fn every_flipped_bit_is_found_and_placed() {
 
 /// Where the blocks of a section lie, and the states they are of.
 fn block_ranges(format: FormatId, bytes: &[u8]) -> Vec<(usize, usize, String)> {
-    if format == FormatId::Manifest {
+    if matches!(format, FormatId::Manifest | FormatId::Control) {
         return vec![];
     }
     SectionReader::new(bytes, 0, sections::id(format))

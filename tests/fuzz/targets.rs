@@ -8,7 +8,7 @@ use millpond::backend::fuzz::fuzz_heap_table;
 use millpond::codec::Writer;
 use millpond::format::annotate;
 use millpond::format::flink::fuzz as flink;
-use millpond::format::fuzz::{fuzz_canonical, fuzz_manifest, fuzz_native_heap, fuzz_operator};
+use millpond::format::fuzz::{fuzz_canonical, fuzz_control, fuzz_manifest, fuzz_native_heap, fuzz_operator};
 use millpond::serializer::fuzz::{fuzz_compatibility, fuzz_description, fuzz_serializers, fuzz_value};
 use millpond::serializer::{
     Bytes, F64, I64, List, Map, Msgpack, Opt, Serializer, Str, TimeWindow, Tuple2, Tuple4, U64, Window,
@@ -29,8 +29,9 @@ const fn target(name: &'static str, body: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>
     Target { name, body, seeds }
 }
 
-pub(super) const TARGETS: [Target; 18] = [
+pub(super) const TARGETS: [Target; 19] = [
     target("decode_manifest", fuzz_manifest, || vectors("manifest")),
+    target("decode_control", fuzz_control, || vectors("control")),
     target("decode_canonical", fuzz_canonical, || vectors("canonical")),
     target("decode_native_heap", fuzz_native_heap, || vectors("native-heap")),
     target("decode_operator", fuzz_operator, || vectors("operator")),

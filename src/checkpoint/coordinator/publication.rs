@@ -92,7 +92,7 @@ impl<H> Coordinator<H> {
         self.fence(id, actions);
     }
 
-    fn fence(&mut self, id: CheckpointId, actions: &mut Vec<Action<H>>) {
+    pub(super) fn fence(&mut self, id: CheckpointId, actions: &mut Vec<Action<H>>) {
         self.phase = Phase::Fenced;
         self.turn_down_queued(&Abort::Fenced, actions);
         for pending in std::mem::take(&mut self.pending).into_values() {

@@ -7,6 +7,7 @@
 //! The text form has one line per field: the bytes in hexadecimal, `#`, the offset, the name of the field and what the
 //! bytes say. [`parse`] reads the bytes of such a text back and ignores everything from `#` on.
 
+mod control;
 mod manifest;
 mod section;
 
@@ -48,6 +49,7 @@ pub fn annotate(bytes: &[u8], schemas: Schemas<'_>) -> Result<Vec<Field>> {
     let mut notes = Notes { input: Reader::new(bytes), fields: Vec::new() };
     match preamble::detect(bytes) {
         Some(FormatId::Manifest) => manifest::annotate(&mut notes)?,
+        Some(FormatId::Control) => control::annotate(&mut notes)?,
         Some(format) => section::annotate(&mut notes, format, schemas)?,
         None => return Err(Error::corrupt("these are no bytes of a known format").at_offset(0).in_field("magic")),
     }

@@ -20,6 +20,7 @@ use super::{CommitOutcome, ObjectPath, Storage};
 use crate::error::ErrorKind;
 
 mod deletion;
+mod leftovers;
 mod listing;
 mod names;
 mod objects;
@@ -47,6 +48,9 @@ pub const CASES: &[(&str, Case)] = &[
     ("deletion_is_idempotent_and_exact", deletion::deletion_is_idempotent_and_exact),
     ("deleting_a_prefix_deletes_nothing", deletion::deleting_a_prefix_deletes_nothing),
     ("deletion_does_not_disturb_writers", deletion::deletion_does_not_disturb_writers),
+    ("what_is_there_can_be_persisted", leftovers::what_is_there_can_be_persisted),
+    ("ages_are_those_of_objects", leftovers::ages_are_those_of_objects),
+    ("leftovers_are_no_objects_and_can_be_removed", leftovers::leftovers_are_no_objects_and_can_be_removed),
     ("extreme_names_work", names::extreme_names_work),
     ("a_name_is_an_object_or_a_prefix", names::a_name_is_an_object_or_a_prefix),
     ("one_of_sixteen_commits_wins", races::one_of_sixteen_commits_wins),

@@ -88,6 +88,10 @@ impl FileSystem for FaultFileSystem {
         self.perform(Action::Metadata, path, || self.inner.metadata(path))
     }
 
+    fn modified_ms(&self, path: &str) -> io::Result<Option<i64>> {
+        self.perform(Action::Metadata, path, || self.inner.modified_ms(path))
+    }
+
     fn read_file(&self, path: &str) -> io::Result<Blob> {
         self.perform(Action::ReadFile, path, || self.inner.read_file(path))
     }

@@ -65,7 +65,7 @@ impl Fault {
         [Fault::FailBefore, Fault::FailAfter, Fault::Partial, Fault::Short, Fault::CrashBefore, Fault::CrashAfter];
 }
 
-/// What an operation does. The first eight are those of a storage and its writers, the others those of a file system and
+/// What an operation does. The first nine are those of a storage and its writers, the others those of a file system and
 /// its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "named after the methods they stand for")]
@@ -78,6 +78,7 @@ pub enum Action {
     Length,
     List,
     Delete,
+    Persist,
     CreateFile,
     WriteFile,
     SyncFile,

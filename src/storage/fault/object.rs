@@ -2,7 +2,7 @@
 
 use super::{Action, FaultPlan, Verdict, half};
 use crate::error::Result;
-use crate::storage::{Blob, CommitOutcome, ObjectInfo, ObjectPath, ObjectWriter, Storage};
+use crate::storage::{Blob, CommitOutcome, Leftover, ObjectInfo, ObjectPath, ObjectWriter, Storage};
 
 /// A [`Storage`] that fails as planned. Each call is one operation, and so is each call of a writer.
 ///
@@ -66,6 +66,22 @@ impl<S: Storage> Storage for FaultStorage<S> {
 
     fn delete(&self, path: &ObjectPath) -> Result<()> {
         self.plan.call(Action::Delete, path.as_str(), || self.inner.delete(path))
+    }
+
+    fn persist(&self, path: &ObjectPath) -> Result<()> {
+        self.plan.call(Action::Persist, path.as_str(), || self.inner.persist(path))
+    }
+
+    fn created_ms(&self, path: &ObjectPath) -> Result<Option<i64>> {
+        self.plan.call(Action::Length, path.as_str(), || self.inner.created_ms(path))
+    }
+
+    fn leftovers(&self) -> Result<Vec<Leftover>> {
+        self.plan.call(Action::List, "", || self.inner.leftovers())
+    }
+
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        self.plan.call(Action::Delete, &leftover.name, || self.inner.remove_leftover(leftover))
     }
 }
 

@@ -56,6 +56,12 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// What a name stands for, or `None` if it stands for nothing.
     fn metadata(&self, path: &str) -> io::Result<Option<FileMetadata>>;
 
+    /// When the content of a file was last changed, in milliseconds since the Unix epoch by the clock of the file system;
+    /// `None` if the name stands for nothing, or the file system does not tell.
+    fn modified_ms(&self, _path: &str) -> io::Result<Option<i64>> {
+        Ok(None)
+    }
+
     /// The content of a file that is complete and never changes. Fails with
     /// [`InvalidData`](io::ErrorKind::InvalidData) if the name is a symbolic link or anything but a regular file.
     fn read_file(&self, path: &str) -> io::Result<Blob>;

@@ -155,6 +155,21 @@ impl FileSystem for SystemFileSystem {
         }
     }
 
+    fn modified_ms(&self, path: &str) -> io::Result<Option<i64>> {
+        let found = self
+            .parent(path)
+            .and_then(|(directory, name)| Ok(rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?));
+        match found {
+            #[allow(clippy::useless_conversion, reason = "the widths differ between platforms")]
+            Ok(stat) => {
+                let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+                Ok(Some(i64::from(stat.st_mtime).saturating_mul(1_000).saturating_add(nanoseconds / 1_000_000)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn read_file(&self, path: &str) -> io::Result<Blob> {
         let (directory, name) = self.parent(path)?;
         // Without NONBLOCK, opening a named pipe waits for somebody to write to it.

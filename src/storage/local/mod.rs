@@ -30,11 +30,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::filesystem::{FileKind, FileMetadata, FileSystem, explain};
-use super::{Blob, CommitOutcome, ObjectInfo, ObjectPath, ObjectWriter, Storage};
+use super::{Blob, CommitOutcome, Leftover, ObjectInfo, ObjectPath, ObjectWriter, Storage, layout};
 use crate::error::{Error, Result};
 use crate::random::RandomSource;
 
 mod directories;
+mod leftovers;
 mod writer;
 
 use directories::Directories;
@@ -173,6 +174,37 @@ impl Storage for LocalStorage {
         }
         self.remove_empty_ancestors(path);
         Ok(())
+    }
+
+    /// The object gets a second name for a moment, so that its directory is written anew: a directory that could not be
+    /// synced may count as written although it was not.
+    fn persist(&self, path: &ObjectPath) -> Result<()> {
+        if self.length(path)?.is_none() {
+            return Err(self.0.at(path, super::missing()));
+        }
+        let directory = path.parent().map_or_else(String::new, |parent| parent.to_string());
+        let name = layout::new_temporary_name(&*self.0.random)?;
+        let name = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+        let linked = self.0.files.link(path.as_str(), &name);
+        let removed = linked.and_then(|()| self.0.files.remove_file(&name));
+        let synced = removed.and_then(|()| self.0.files.sync_directory(&directory));
+        synced.map_err(|error| self.0.failed(path.as_str(), error, "cannot make the object durable"))
+    }
+
+    fn created_ms(&self, path: &ObjectPath) -> Result<Option<i64>> {
+        let modified = self.0.files.modified_ms(path.as_str());
+        match modified {
+            Err(error) if is_absent(&error) => Ok(None),
+            modified => modified.map_err(|error| self.0.failed(path.as_str(), error, "cannot look at the file")),
+        }
+    }
+
+    fn leftovers(&self) -> Result<Vec<Leftover>> {
+        leftovers::find(&self.0)
+    }
+
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(&self.0, leftover)
     }
 }
 

@@ -1,0 +1,7 @@
+//! The driver on real storages: what it stores, deletes, finds again and refuses.
+
+mod claims;
+mod failures;
+mod life;
+mod protocol;
+pub(crate) mod world;
