@@ -6,11 +6,11 @@
 use super::channel::{self, Elements};
 use super::header::{KeyedHeader, OperatorHeader};
 use super::java_object::{self, CheckpointProperties, LogicalType};
-use super::metadata::{Channel, Distribution, Metadata, PartitionOffsets};
+use super::metadata::{Channel, Distribution, Metadata, PartitionOffsets, Version};
 use super::serializer::Snapshot;
 use super::timer::RawTimers;
-use super::{heap, keyed, operator};
-use crate::codec::Reader;
+use super::{Value, heap, keyed, operator};
+use crate::codec::{Reader, Writer};
 use crate::error::{Error, ErrorKind};
 use crate::key_group::{KeyGroup, MaxParallelism};
 
@@ -30,8 +30,11 @@ pub fn fuzz_flink_metadata(bytes: &[u8]) {
             }
             let shorter = bytes.get(..bytes.len().saturating_sub(1)).unwrap_or_default();
             let opaque_tail =
-                metadata.properties.is_some_and(|tail| java_object::skip(&mut Reader::new(&tail)).is_err());
+                metadata.properties.as_ref().is_some_and(|tail| java_object::skip(&mut Reader::new(tail)).is_err());
             assert!(opaque_tail || Metadata::decode(shorter).is_err(), "the last byte means nothing");
+            // Encoding compares what decoding gives back.
+            let written = metadata.encode();
+            assert!(metadata.version == Version::V2 || written.is_ok(), "{:?}", written.err());
         }
     }
 }
@@ -59,7 +62,20 @@ pub fn fuzz_flink_value(snapshot: &Snapshot, bytes: &[u8]) {
             let whole = snapshot.read_whole(&mut exact);
             // Compared as text, because a float that is no number differs from itself.
             assert_eq!(whole.map(|whole| format!("{whole:?}")).ok(), Some(format!("{value:?}")));
+            rewrite(snapshot, &value);
             let _shown = crate::serializer::Value::from(value);
+        }
+    }
+}
+
+/// A value is written as it was, or refused because its type cannot hold it.
+fn rewrite(snapshot: &Snapshot, value: &Value) {
+    let mut out = Writer::new();
+    match snapshot.write_value(value, &mut out) {
+        Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
+        Ok(()) => {
+            let again = snapshot.read_value(&mut Reader::new(out.as_slice()));
+            assert_eq!(again.map(|again| format!("{again:?}")).ok(), Some(format!("{value:?}")));
         }
     }
 }

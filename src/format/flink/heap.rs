@@ -7,6 +7,8 @@
 //! Sources: `HeapSnapshotStrategy`, `HeapRestoreOperation`, `CopyOnWriteStateMapSnapshot`,
 //! `StateTableByKeyGroupReaders`.
 
+mod canonical;
+
 use std::borrow::Cow;
 
 use super::entry::{Content, KeyedEntry, Layout};
@@ -117,6 +119,14 @@ impl Iterator for Entries<'_> {
 
 impl Entries<'_> {
     fn read(&mut self) -> Result<Option<(u16, KeyedEntry)>> {
+        match self.next_id()? {
+            None => Ok(None),
+            Some(id) => self.entry(id).map(|entry| Some((id, entry))),
+        }
+    }
+
+    /// The state of the entry that comes next, `None` at the end of the block. The caller has to read the entry.
+    fn next_id(&mut self) -> Result<Option<u16>> {
         loop {
             match self.run {
                 Run::Ended => return Ok(None),
@@ -125,9 +135,8 @@ impl Entries<'_> {
                     self.run = Run::Between;
                 }
                 Run::Of { id, left } => {
-                    let entry = self.entry(id)?;
                     self.run = Run::Of { id, left: left.saturating_sub(1) };
-                    return Ok(Some((id, entry)));
+                    return Ok(Some(id));
                 }
                 Run::Between if self.header.key.is_some() && self.seen.iter().all(|seen| *seen) => {
                     self.input.clone().finish("end of key group")?;

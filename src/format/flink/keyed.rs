@@ -8,6 +8,11 @@
 //! Sources: `FullSnapshotAsyncWriter`, `FullSnapshotRestoreOperation`, `SerializedCompositeKeyBuilder`,
 //! `CompositeKeySerializationUtils`, `ListDelimitedSerializer`.
 
+mod encode;
+mod parts;
+
+pub use encode::{BlockWriter, KeyBytes, write_element, write_map_value};
+
 use std::borrow::Cow;
 
 use super::entry::{Content, KeyedEntry, Layout};

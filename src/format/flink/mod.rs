@@ -1,4 +1,4 @@
-//! Snapshots of Apache Flink: bytes to neutral records.
+//! Snapshots of Apache Flink: bytes to neutral records, and back.
 //!
 //! Vocabulary is Flink's. A snapshot is a directory with one `_metadata` file ([`metadata`]); its *handles* say where
 //! the state of each subtask lies: inline, in a file, or in a segment of a file. What the files hold depends on the kind
@@ -12,6 +12,10 @@
 //! [`key_group`] says where Flink puts a key.
 //!
 //! Files that are named by absolute URIs are found through [`Roots`].
+//!
+//! What can be written is metadata from version 3 on, canonical files, operator state, serializer snapshots and values:
+//! what was read is written byte for byte, and what Flink could not read is refused. Raw timers, native files and
+//! databases are only read.
 //!
 //! Nothing here performs I/O: a decoder takes the bytes of a file, or of the part of it that a handle names, and every
 //! error says at which offset and in which field. Class names are only data: they are compared with a table of known
@@ -36,7 +40,9 @@ mod primitive;
 pub mod serializer;
 mod snappy;
 pub mod timer;
+pub mod ttl;
 pub mod value;
+mod write;
 
 pub use entry::{Content, KeyedEntry};
 pub use file::KeyedFile;

@@ -6,6 +6,11 @@
 //! Sources: `DefaultOperatorStateBackendSnapshotStrategy`, `OperatorStateRestoreOperation`, `PartitionableListState`,
 //! `HeapBroadcastState`, `CompressibleFSDataOutputStream`.
 
+mod encode;
+
+pub use encode::{FileWriter, write_map};
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::header::OperatorHeader;
@@ -28,6 +33,17 @@ pub struct OperatorElement<'a> {
     pub value: Value,
 }
 
+/// An element of operator state as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawElement<'a> {
+    /// Name of the state.
+    pub state: &'a str,
+    /// How the state is distributed on restore.
+    pub distribution: Distribution,
+    /// The element, expanded; of broadcast state the whole map.
+    pub bytes: Cow<'a, [u8]>,
+}
+
 /// The elements of a file, state by state in the order of the handle. `file` is the whole stream.
 ///
 /// Every element must end where the next one begins. An element that only its own program can interpret, or of a state
@@ -37,6 +53,25 @@ pub fn elements<'a>(
     states: &'a [PartitionOffsets],
     file: &'a [u8],
 ) -> impl Iterator<Item = Result<OperatorElement<'a>>> {
+    extents(states, file).map(|(state, offset, end)| {
+        element(header, state, file, offset, end).map_err(|error| error.in_state(&state.name))
+    })
+}
+
+/// The elements of a file as [`elements`] gives them, without decoding them.
+pub fn raw_elements<'a>(
+    header: &'a OperatorHeader,
+    states: &'a [PartitionOffsets],
+    file: &'a [u8],
+) -> impl Iterator<Item = Result<RawElement<'a>>> {
+    extents(states, file).map(|(state, offset, end)| {
+        let bytes = stored(header, file, offset, end).map_err(|error| error.in_state(&state.name))?;
+        Ok(RawElement { state: &state.name, distribution: state.distribution, bytes })
+    })
+}
+
+/// The elements with their state, where they begin and where they end.
+fn extents<'a>(states: &'a [PartitionOffsets], file: &[u8]) -> impl Iterator<Item = (&'a PartitionOffsets, u64, u64)> {
     let size = u64::try_from(file.len()).unwrap_or(u64::MAX);
     let mut ends: Vec<u64> = states.iter().flat_map(|state| state.offsets.iter().copied()).collect();
     ends.sort_unstable();
@@ -48,9 +83,20 @@ pub fn elements<'a>(
             let rank = *next;
             *next = rank.saturating_add(1);
             let end = ends.get(rank.saturating_add(1)).copied().unwrap_or(size);
-            element(header, state, file, offset, end).map_err(|error| error.in_state(&state.name))
+            (state, offset, end)
         },
     )
+}
+
+/// The bytes of an element, expanded.
+fn stored<'a>(header: &OperatorHeader, file: &'a [u8], offset: u64, end: u64) -> Result<Cow<'a, [u8]>> {
+    let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
+    let stored = range.and_then(|(start, end)| file.get(start..end)).ok_or_else(|| {
+        Error::corrupt(format!("is outside of the file, which has {} bytes", file.len()))
+            .at_offset(offset)
+            .in_field("partition offset")
+    })?;
+    snappy::expand(header.compressed, true, stored, offset)
 }
 
 fn element<'a>(
@@ -60,13 +106,7 @@ fn element<'a>(
     offset: u64,
     end: u64,
 ) -> Result<OperatorElement<'a>> {
-    let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
-    let stored = range.and_then(|(start, end)| file.get(start..end)).ok_or_else(|| {
-        Error::corrupt(format!("is outside of the file, which has {} bytes", file.len()))
-            .at_offset(offset)
-            .in_field("partition offset")
-    })?;
-    let expanded = snappy::expand(header.compressed, true, stored, offset)?;
+    let expanded = stored(header, file, offset, end)?;
     let mut input = Reader::with_base(&expanded, if header.compressed { 0 } else { offset });
     let value = match header.state(&state.name) {
         Some(info) => match (info.key(), info.value()) {

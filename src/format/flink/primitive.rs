@@ -67,7 +67,7 @@ pub(crate) struct LinkedEntry<'a> {
 }
 
 /// Opens a linked optional map.
-const LINKED_MAP_MAGIC: u64 = 0x0000_04F2_C69A_3D70;
+pub(super) const LINKED_MAP_MAGIC: u64 = 0x0000_04F2_C69A_3D70;
 
 /// Reading Flink's encodings from a [`Reader`]. Errors carry the field and the offset at which it begins.
 pub(crate) trait Primitives<'a> {

@@ -10,3 +10,4 @@ mod metadata;
 mod state;
 mod text;
 mod typed;
+mod written;

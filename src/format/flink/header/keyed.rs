@@ -54,9 +54,15 @@ impl KeyedHeader {
         self.states.get(usize::from(id))
     }
 
+    /// How many ids a body can use.
+    pub(crate) fn ids(&self) -> usize {
+        // Where not even the serializer of keys is known, nor is the number of states.
+        if self.key.is_none() && self.unreadable.is_some() { usize::from(u16::MAX) } else { self.state_count }
+    }
+
     /// Whether a body can use the id: there is no such state otherwise.
     pub(crate) fn has_id(&self, id: u16) -> bool {
-        usize::from(id) < self.state_count || (self.unreadable.is_some() && self.key.is_none())
+        usize::from(id) < self.ids()
     }
 }
 

@@ -4,6 +4,7 @@
 //! nothing can be found. Such a header is not an error. It has the states that come before, and says in
 //! [`Unreadable`] why the rest is missing.
 
+mod encode;
 mod keyed;
 mod operator;
 mod state;

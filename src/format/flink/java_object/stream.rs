@@ -3,10 +3,10 @@ use crate::error::{Error, Result};
 use crate::format::flink::primitive::{Primitives, modified_utf8};
 
 /// Magic and version of every stream.
-const HEADER: [u8; 4] = [0xAC, 0xED, 0x00, 0x05];
+pub(super) const HEADER: [u8; 4] = [0xAC, 0xED, 0x00, 0x05];
 
 /// First handle that a stream assigns.
-const FIRST_HANDLE: u32 = 0x007E_0000;
+pub(super) const FIRST_HANDLE: u32 = 0x007E_0000;
 
 /// Objects, classes and annotations nest at most this deep: a SQL row inside a row takes about five levels.
 const MAX_DEPTH: usize = 64;
@@ -14,24 +14,25 @@ const MAX_DEPTH: usize = 64;
 /// A stream holds at most so many objects, classes and strings.
 const MAX_ITEMS: usize = 1 << 16;
 
-const TC_NULL: u8 = 0x70;
-const TC_REFERENCE: u8 = 0x71;
-const TC_CLASSDESC: u8 = 0x72;
-const TC_OBJECT: u8 = 0x73;
-const TC_STRING: u8 = 0x74;
+pub(super) const TC_NULL: u8 = 0x70;
+pub(super) const TC_REFERENCE: u8 = 0x71;
+pub(super) const TC_CLASSDESC: u8 = 0x72;
+pub(super) const TC_OBJECT: u8 = 0x73;
+pub(super) const TC_STRING: u8 = 0x74;
 const TC_ARRAY: u8 = 0x75;
 const TC_CLASS: u8 = 0x76;
 const TC_BLOCKDATA: u8 = 0x77;
-const TC_ENDBLOCKDATA: u8 = 0x78;
+pub(super) const TC_ENDBLOCKDATA: u8 = 0x78;
 const TC_BLOCKDATALONG: u8 = 0x7A;
 const TC_LONGSTRING: u8 = 0x7C;
 const TC_PROXYCLASSDESC: u8 = 0x7D;
-const TC_ENUM: u8 = 0x7E;
+pub(super) const TC_ENUM: u8 = 0x7E;
 
 const SC_WRITE_METHOD: u8 = 0x01;
-const SC_SERIALIZABLE: u8 = 0x02;
+pub(super) const SC_SERIALIZABLE: u8 = 0x02;
 const SC_EXTERNALIZABLE: u8 = 0x04;
 const SC_BLOCK_DATA: u8 = 0x08;
+pub(super) const SC_ENUM: u8 = 0x10;
 
 /// A parsed stream: everything that has a handle, in the order of the handles.
 #[derive(Debug)]

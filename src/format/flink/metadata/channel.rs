@@ -40,14 +40,15 @@ pub(super) enum Side {
 }
 
 impl Side {
-    const fn field(self) -> &'static str {
+    pub(super) const fn field(self) -> &'static str {
         match self {
             Side::Input => "input channel state",
             Side::Output => "result subpartition state",
         }
     }
 
-    const fn tags(self) -> (u8, u8) {
+    /// Tags of the handles of one channel and of several.
+    pub(super) const fn tags(self) -> (u8, u8) {
         match self {
             Side::Input => (1, 3),
             Side::Output => (2, 4),

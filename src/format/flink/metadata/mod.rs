@@ -9,6 +9,7 @@
 //! `ChannelStateHandleSerializerV1` and `V2`.
 
 mod channel;
+mod encode;
 mod keyed;
 mod offsets;
 mod operator;

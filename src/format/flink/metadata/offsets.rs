@@ -1,5 +1,5 @@
 use crate::codec::Reader;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::flink::primitive::Primitives;
 use crate::key_group::{KeyGroup, KeyGroupRange, MAX_MAX_PARALLELISM};
 
@@ -11,6 +11,20 @@ pub struct KeyGroupOffsets {
 }
 
 impl KeyGroupOffsets {
+    /// One position for each key group of the range, in order, `None` where it has no bytes.
+    ///
+    /// Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) where there are more or fewer, or positions decrease.
+    pub fn new(range: KeyGroupRange, offsets: Vec<Option<u64>>) -> Result<Self> {
+        if offsets.len() != range.len() {
+            let message = format!("{} positions for the {} key groups {range}", offsets.len(), range.len());
+            return Err(Error::invalid_input(message));
+        }
+        if !offsets.iter().flatten().is_sorted() {
+            return Err(Error::invalid_input("a key group begins before one with a lower number"));
+        }
+        Ok(KeyGroupOffsets { range, offsets })
+    }
+
     /// The key groups.
     pub fn range(&self) -> KeyGroupRange {
         self.range

@@ -8,10 +8,10 @@ use crate::format::flink::java_object;
 use crate::format::flink::primitive::Primitives;
 
 /// Opens the contents of a composite snapshot.
-const COMPOSITE_MAGIC: u32 = 911_108;
+pub(super) const COMPOSITE_MAGIC: u32 = 911_108;
 
 /// Opens the block of nested snapshots (`NestedSerializersSnapshotDelegate`).
-const NESTED_MAGIC: u32 = 1_333_245;
+pub(super) const NESTED_MAGIC: u32 = 1_333_245;
 
 impl Contents<'_, '_> {
     /// Reads the contents if the class is a composite one.

@@ -10,6 +10,7 @@
 //! Every snapshot keeps its bytes, so that it can be written again unchanged.
 
 mod composite;
+mod encode;
 mod kryo;
 mod pojo;
 mod simple;
@@ -247,6 +248,79 @@ impl TypeSerializer {
             TypeSerializer::External(inner) => inner.declared_length(),
             _ => None,
         }
+    }
+
+    /// Name of the type, for messages: of objects their class.
+    pub fn name(&self) -> &str {
+        match self {
+            TypeSerializer::Simple(simple) => simple.class(),
+            TypeSerializer::GenericArray { component_class, .. } => component_class,
+            TypeSerializer::Enum { class, .. }
+            | TypeSerializer::Tuple { class, .. }
+            | TypeSerializer::UserValue { class }
+            | TypeSerializer::Avro { class: Some(class), .. } => class,
+            TypeSerializer::List(_) => "List",
+            TypeSerializer::Map(..) => "Map",
+            TypeSerializer::SortedMap(..) => "SortedMap",
+            TypeSerializer::Set(_) => "Set",
+            TypeSerializer::LinkedList { .. } => "LinkedList",
+            TypeSerializer::Either(..) => "Either",
+            TypeSerializer::Row { .. } => "Row",
+            TypeSerializer::Nullable { inner, .. } | TypeSerializer::External(inner) => inner.serializer.name(),
+            TypeSerializer::Ttl(_) => "a value with time to live",
+            TypeSerializer::Timer { .. } => "a timer",
+            TypeSerializer::StreamElement(_) => "a stream element",
+            TypeSerializer::Pojo(pojo) => &pojo.class,
+            TypeSerializer::Kryo(kryo) => &kryo.class,
+            TypeSerializer::Avro { class: None, .. } => "an Avro record",
+            TypeSerializer::RowData { .. } => "RowData",
+            TypeSerializer::BinaryRowData { .. } => "BinaryRowData",
+            TypeSerializer::DecimalData { .. } => "DecimalData",
+            TypeSerializer::TimestampData { .. } => "TimestampData",
+            TypeSerializer::ArrayData(_) => "ArrayData",
+            TypeSerializer::MapData(..) => "MapData",
+            TypeSerializer::RawValueData(_) => "RawValueData",
+            TypeSerializer::WindowKey(_) => "WindowKey",
+            TypeSerializer::Opaque { .. } => "an unknown type",
+        }
+    }
+
+    /// The first type, itself or nested, whose values only their own program can interpret.
+    pub fn opaque_part(&self) -> Option<&str> {
+        let nested: Vec<&Snapshot> = match self {
+            TypeSerializer::Kryo(_)
+            | TypeSerializer::UserValue { .. }
+            | TypeSerializer::Avro { .. }
+            | TypeSerializer::StreamElement(_)
+            | TypeSerializer::Opaque { .. }
+            | TypeSerializer::BinaryRowData { .. }
+            | TypeSerializer::RawValueData(_)
+            | TypeSerializer::Simple(Simple::Variant | Simple::Bitmap | Simple::JavaObject) => {
+                return Some(self.name());
+            }
+            TypeSerializer::List(inner)
+            | TypeSerializer::Set(inner)
+            | TypeSerializer::LinkedList { element: inner, .. }
+            | TypeSerializer::GenericArray { component: inner, .. }
+            | TypeSerializer::Nullable { inner, .. }
+            | TypeSerializer::Ttl(inner)
+            | TypeSerializer::WindowKey(inner)
+            | TypeSerializer::External(inner) => vec![inner],
+            TypeSerializer::Map(first, second)
+            | TypeSerializer::SortedMap(first, second)
+            | TypeSerializer::Either(first, second)
+            | TypeSerializer::Timer { key: first, namespace: second } => vec![first, second],
+            TypeSerializer::Tuple { fields, .. }
+            | TypeSerializer::Row { fields, .. }
+            | TypeSerializer::RowData { fields, .. } => fields.iter().collect(),
+            TypeSerializer::Pojo(pojo) => {
+                let fields = pojo.fields.iter().map(|field| &field.serializer);
+                let subclasses = pojo.registered.iter().chain(&pojo.unregistered).map(|subclass| &subclass.serializer);
+                fields.chain(subclasses).flatten().collect()
+            }
+            _ => Vec::new(),
+        };
+        nested.into_iter().find_map(|snapshot| snapshot.serializer.opaque_part())
     }
 
     /// Whether a state with this serializer has time to live: around its value, around the elements of its list or

@@ -6,8 +6,10 @@
 
 mod decode;
 mod dynamic;
+mod encode;
 mod number;
 mod sql;
+mod sql_encode;
 mod time;
 mod typed;
 
@@ -145,6 +147,47 @@ pub enum Value {
         /// The value as it is stored.
         bytes: Vec<u8>,
     },
+}
+
+impl Value {
+    /// Java's name of the type, for messages; of an object its class.
+    pub fn type_name(&self) -> &str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Byte(_) => "byte",
+            Value::Short(_) => "short",
+            Value::Int(_) => "int",
+            Value::Long(_) => "long",
+            Value::Char(_) => "char",
+            Value::Float(_) => "float",
+            Value::Double(_) => "double",
+            Value::String(_) => "String",
+            Value::Bytes(_) => "byte[]",
+            Value::BigInteger(_) => "BigInteger",
+            Value::BigDecimal(_) => "BigDecimal",
+            Value::Date(_) => "Date",
+            Value::Timestamp { .. } => "Timestamp",
+            Value::Instant { .. } => "Instant",
+            Value::LocalDate(_) => "LocalDate",
+            Value::LocalTime(_) => "LocalTime",
+            Value::LocalDateTime(..) => "LocalDateTime",
+            Value::TimestampData { .. } => "TimestampData",
+            Value::List(_) => "List",
+            Value::Set(_) => "Set",
+            Value::Map(_) => "Map",
+            Value::Tuple(_) => "Tuple",
+            Value::Row { .. } => "Row",
+            Value::RowData { .. } => "RowData",
+            Value::Pojo { class, .. } | Value::Opaque { class, .. } => class,
+            Value::Enum(_) => "enum",
+            Value::Left(_) | Value::Right(_) => "Either",
+            Value::Window { .. } => "TimeWindow",
+            Value::GlobalWindow => "GlobalWindow",
+            Value::Timed { .. } => "value with time to live",
+            Value::Timer { .. } => "timer",
+        }
+    }
 }
 
 /// What happened to a row (`RowKind`).

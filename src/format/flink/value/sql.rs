@@ -11,13 +11,13 @@ use crate::format::flink::java_object::{LogicalKind, LogicalType, RowField};
 use crate::format::flink::primitive::{JavaString, Primitives};
 
 /// Decimals of at most so many digits are one number of eight bytes.
-const MAX_COMPACT_DIGITS: u32 = 18;
+pub(super) const MAX_COMPACT_DIGITS: u32 = 18;
 
 /// Timestamps of at most so many digits after the second are milliseconds.
-const MAX_COMPACT_FRACTION: u32 = 3;
+pub(super) const MAX_COMPACT_FRACTION: u32 = 3;
 
 /// Top bit of a slot: the bytes are in the slot itself.
-const IN_SLOT: u8 = 0x80;
+pub(super) const IN_SLOT: u8 = 0x80;
 
 /// A decimal on its own (`DecimalDataSerializer`), big-endian.
 pub(super) fn decimal(precision: u32, scale: u32, input: &mut Reader<'_>) -> Result<Value> {
@@ -97,7 +97,8 @@ pub(super) fn map(decoder: &mut Decoder, key: &LogicalType, value: &LogicalType,
     Ok(Value::Map(keys.into_iter().zip(values).collect()))
 }
 
-fn element_width(kind: &LogicalKind) -> usize {
+/// Number of bytes that the slot of an array element takes.
+pub(super) fn element_width(kind: &LogicalKind) -> usize {
     match kind {
         LogicalKind::Boolean | LogicalKind::TinyInt => 1,
         LogicalKind::SmallInt => 2,
