@@ -4,6 +4,9 @@
 //! no backend. [`heap`] keeps typed values in memory. [`operator`] keeps the state of subtasks. What they have in common:
 //! states are registered by descriptor, opened by handle, snapshotted in two phases, and restored from any snapshot of the same max
 //! parallelism, whatever the parallelism it was taken at.
+//!
+//! Incremental snapshots refer to what earlier ones stored in `shared/`: each backend decides what its parts are and which of
+//! them changed; [`KeyedBackend::confirm`] and [`KeyedBackend::reject`] tell it which earlier snapshots count.
 
 #[cfg(feature = "test-util")]
 pub mod conformance;
@@ -12,6 +15,7 @@ pub mod fuzz;
 pub mod handle;
 pub mod heap;
 mod keyed;
+mod ledger;
 #[cfg(feature = "test-util")]
 pub mod model;
 pub mod operator;
@@ -20,6 +24,8 @@ mod sections;
 
 use std::hash::Hash;
 use std::sync::Arc;
+
+pub use ledger::SnapshotVersion;
 
 pub use keyed::{
     Aggregating, BackendConfig, BackendKind, KeyContext, KeyedBackend, List, Map, Reducing, Snapshot, Timers, Value,
@@ -58,6 +64,9 @@ pub enum KeyedSnapshotFormat {
     Canonical,
     /// The backend's own format: faster.
     Native,
+    /// The backend's own format, referring to what completed snapshots of the same backend already stored in the job's
+    /// `shared` directory. Not for savepoints.
+    Incremental,
 }
 
 /// Sizes of one state of a backend.

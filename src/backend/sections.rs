@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::FormatId;
 use crate::format::canonical::PairWriter;
-use crate::format::manifest::{KeyedHandle, SectionRef};
+use crate::format::manifest::{KeyedHandle, ObjectRef, SectionRef};
 use crate::format::section::{Owner, SectionSummary, SectionWriter, StateTotals};
 use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::snapshot::ObjectSink;
@@ -42,25 +42,35 @@ group_writer!(SectionWriter);
 /// Lets `write` put each group of a range into a section of its own; `None` if there is no entry at all. Before each group
 /// `keep_going` is asked, and ends the work with [`Aborted`](crate::ErrorKind::Aborted) when it says no.
 pub(super) fn write_groups<W: GroupWriter>(
-    mut writer: W,
+    writer: W,
     format: FormatId,
     range: KeyGroupRange,
     keep_going: &dyn Fn() -> bool,
-    mut write: impl FnMut(&mut W, KeyGroup) -> Result<()>,
+    write: impl FnMut(&mut W, KeyGroup) -> Result<()>,
 ) -> Result<Option<KeyedHandle>> {
-    let mut sections = Vec::new();
+    let (summaries, object) = write_sections(writer, range.iter(), keep_going, write)?;
+    let Some(object) = object else { return Ok(None) };
     let mut totals = Totals::default();
-    for group in range.iter() {
+    summaries.iter().for_each(|summary| totals.add(&summary.states));
+    let sections = summaries.iter().map(|summary| SectionRef::new(summary, 0)).collect::<Result<_>>()?;
+    Ok(Some(KeyedHandle { format, range, objects: vec![object], sections, states: totals.finish() }))
+}
+
+/// As [`write_groups`], for some groups: gives the sections that have entries, and the object they are in.
+pub(super) fn write_sections<W: GroupWriter>(
+    mut writer: W,
+    groups: impl Iterator<Item = KeyGroup>,
+    keep_going: &dyn Fn() -> bool,
+    mut write: impl FnMut(&mut W, KeyGroup) -> Result<()>,
+) -> Result<(Vec<SectionSummary>, Option<ObjectRef>)> {
+    let mut summaries = Vec::new();
+    for group in groups {
         check(keep_going)?;
         writer.begin(Owner::KeyGroup(group))?;
         write(&mut writer, group).map_err(|error| error.in_key_group(group.0))?;
-        if let Some(summary) = writer.finish()? {
-            sections.push(SectionRef::new(&summary, 0)?);
-            totals.add(summary.states);
-        }
+        summaries.extend(writer.finish()?);
     }
-    let Some(object) = writer.close()?.finish()? else { return Ok(None) };
-    Ok(Some(KeyedHandle { format, range, objects: vec![object], sections, states: totals.finish() }))
+    Ok((summaries, writer.close()?.finish()?))
 }
 
 /// Fails when the work is to stop.
@@ -73,11 +83,12 @@ pub(super) fn check(keep_going: &dyn Fn() -> bool) -> Result<()> {
 pub(super) struct Totals(BTreeMap<Arc<str>, StateTotals>);
 
 impl Totals {
-    pub(super) fn add(&mut self, section: Vec<StateTotals>) {
+    pub(super) fn add(&mut self, section: &[StateTotals]) {
         for StateTotals { name, entries, bytes } in section {
-            let total = self.0.entry(name.clone()).or_insert(StateTotals { name, entries: 0, bytes: 0 });
-            total.entries = total.entries.saturating_add(entries);
-            total.bytes = total.bytes.saturating_add(bytes);
+            let none = || StateTotals { name: Arc::clone(name), entries: 0, bytes: 0 };
+            let total = self.0.entry(Arc::clone(name)).or_insert_with(none);
+            total.entries = total.entries.saturating_add(*entries);
+            total.bytes = total.bytes.saturating_add(*bytes);
         }
     }
 

@@ -9,6 +9,7 @@
 //! snapshot is never touched. What a publish that failed half-way means is in its [`CommitOutcome`](crate::storage::CommitOutcome).
 
 mod assemble;
+mod home;
 mod object;
 mod publish;
 mod reader;
@@ -17,6 +18,7 @@ pub mod verify;
 mod walk;
 
 pub use assemble::{SnapshotLabel, SubtaskReport, assemble};
+pub use home::Home;
 pub use object::ObjectSink;
 pub use publish::publish;
 pub use reader::{OperatorReader, SectionBlob, SnapshotReader};

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::home::Home;
 use super::target::object_path;
 use crate::codec::digest;
 use crate::error::{Error, Result};
@@ -39,6 +40,11 @@ impl SnapshotReader {
     /// Where the snapshot lies.
     pub fn directory(&self) -> &ObjectPath {
         &self.directory
+    }
+
+    /// Where other snapshots can share its objects.
+    pub fn home(&self) -> Home {
+        Home::of(&self.storage, &self.directory)
     }
 
     /// The operator with this id, if there is one.

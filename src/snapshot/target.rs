@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
+use super::home::Home;
 use super::object::ObjectSink;
 use crate::codec::Compression;
 use crate::error::{Error, Result};
 use crate::format::manifest::ObjectScope;
 use crate::random::RandomSource;
-use crate::storage::{ObjectPath, Storage, layout};
+use crate::storage::layout::{self, SnapshotDirectory};
+use crate::storage::{ObjectPath, Storage};
 
 /// Where a snapshot is written, and how.
 #[derive(Debug, Clone)]
@@ -44,11 +46,33 @@ impl SnapshotTarget {
         &self.directory
     }
 
+    /// Where other snapshots can share its objects.
+    pub fn home(&self) -> Home {
+        Home::of(&self.storage, &self.directory)
+    }
+
     /// Starts a new object that belongs to this snapshot alone. Nothing is created before the first byte is written.
     pub fn new_object(&self) -> Result<ObjectSink> {
+        self.object(ObjectScope::Exclusive)
+    }
+
+    /// Starts a new object in the job's `shared` directory, which later snapshots may name as well. Nothing is created
+    /// before the first byte is written.
+    ///
+    /// Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) for a savepoint, which must not depend on anything
+    /// outside its directory.
+    pub fn new_shared_object(&self) -> Result<ObjectSink> {
+        if SnapshotDirectory::parse(self.directory.file_name()) == Some(SnapshotDirectory::Savepoint) {
+            let message = "a savepoint stands alone and cannot be incremental; write it in another format";
+            return Err(Error::invalid_input(message).in_file(&self.directory));
+        }
+        self.object(ObjectScope::Shared)
+    }
+
+    fn object(&self, scope: ObjectScope) -> Result<ObjectSink> {
         let name = layout::new_object_name(&*self.random)?;
-        let path = object_path(&self.directory, ObjectScope::Exclusive, &name)?;
-        Ok(ObjectSink::new(Arc::clone(&self.storage), path, ObjectScope::Exclusive, name))
+        let path = object_path(&self.directory, scope, &name)?;
+        Ok(ObjectSink::new(Arc::clone(&self.storage), path, scope, name))
     }
 }
 

@@ -3,5 +3,14 @@
 #[cfg(feature = "test-util")]
 mod contract;
 #[cfg(feature = "test-util")]
+mod incremental;
+#[cfg(feature = "test-util")]
 mod model;
 mod round_trip;
+
+/// A number from the environment.
+#[cfg(feature = "test-util")]
+fn from_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, not a number")))
+}

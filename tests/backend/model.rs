@@ -8,12 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use millpond::backend::model::{Coverage, run_bytes, run_seed};
 use millpond::backend::{BackendConfig, BackendKind};
 
-const SEQUENCES: u64 = 3000;
+use super::from_environment;
 
-fn from_environment(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, not a number")))
-}
+const SEQUENCES: u64 = 3000;
 
 fn run(config: &BackendConfig) {
     let first = from_environment("MILLPOND_MODEL_SEED").unwrap_or(0);

@@ -1,11 +1,13 @@
 //! A small job in one thread: all subtasks of one operator, their checkpoints and restarts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::backend::operator::{self, OperatorBackend, OperatorParameters};
-use crate::backend::{BackendConfig, Key, KeyedBackend, KeyedParameters, KeyedSnapshotFormat, Snapshot};
+use crate::backend::{
+    BackendConfig, Key, KeyedBackend, KeyedParameters, KeyedSnapshotFormat, Snapshot, SnapshotVersion,
+};
 use crate::clock::ManualClock;
 use crate::codec::{Compression, Writer};
 use crate::error::{Error, Result};
@@ -21,11 +23,14 @@ use crate::key_group::{KeyGroupRange, MaxParallelism, Parallelism, subtask_of_gr
 use crate::random::SystemRandom;
 use crate::serializer::Serializer;
 use crate::snapshot::{SnapshotLabel, SnapshotReader, SnapshotTarget, SubtaskReport, assemble, publish};
-use crate::storage::layout::JobLayout;
+use crate::storage::layout::{self, JobLayout};
 use crate::storage::{CommitOutcome, MemoryStorage, ObjectPath, Storage};
 
 /// Max parallelism unless a case asks for another.
 pub const MAX_PARALLELISM: u32 = 16;
+
+/// The job.
+const JOB: JobId = JobId([7; 16]);
 
 /// The uid of the operator unless a case asks for another.
 pub const UID: &str = "operator";
@@ -116,6 +121,13 @@ pub struct Subtask<KS: Serializer> {
 #[derive(Debug)]
 pub struct Taken {
     parts: Vec<(Snapshot, operator::Snapshot)>,
+}
+
+impl Taken {
+    /// Their versions, by subtask.
+    pub fn versions(&self) -> Vec<SnapshotVersion> {
+        self.parts.iter().map(|(keyed, _)| keyed.version()).collect()
+    }
 }
 
 /// Neutral pairs of a checkpoint's keyed state: by state name, then by key group and key.
@@ -226,8 +238,31 @@ where
         format: KeyedSnapshotFormat,
         keep_going: &dyn Fn() -> bool,
     ) -> Result<(CommitOutcome, ObjectPath)> {
-        const JOB: JobId = JobId([7; 16]);
         let directory = JobLayout::new(JOB).checkpoint(checkpoint);
+        let label = SnapshotLabel { job: JOB, checkpoint, kind: SnapshotKind::Checkpoint, created_ms: 0 };
+        let outcome = self.publish_in(&directory, label, taken, format, keep_going)?;
+        Ok((outcome, directory))
+    }
+
+    /// Writes what was taken and publishes it as a savepoint.
+    pub fn publish_savepoint(&self, taken: Taken, format: KeyedSnapshotFormat) -> Result<ObjectPath> {
+        let directory = JobLayout::new(JOB).new_savepoint(&SystemRandom)?;
+        let checkpoint = CheckpointId(self.plan.last.fetch_add(1, Ordering::Relaxed)).next();
+        let label = SnapshotLabel { job: JOB, checkpoint, kind: SnapshotKind::Savepoint, created_ms: 0 };
+        match self.publish_in(&directory, label, taken, format, &|| true)? {
+            CommitOutcome::Committed => Ok(directory),
+            CommitOutcome::NotCommitted(error) | CommitOutcome::Unknown(error) => Err(error),
+        }
+    }
+
+    fn publish_in(
+        &self,
+        directory: &ObjectPath,
+        label: SnapshotLabel,
+        taken: Taken,
+        format: KeyedSnapshotFormat,
+        keep_going: &dyn Fn() -> bool,
+    ) -> Result<CommitOutcome> {
         let storage = Arc::clone(&self.plan.storage);
         let target = SnapshotTarget::new(Arc::clone(&storage), directory.clone(), Arc::new(SystemRandom))
             .with_compression(self.plan.compression);
@@ -244,9 +279,18 @@ where
                 operator_state: operator.write(&target)?,
             });
         }
-        let label = SnapshotLabel { job: JOB, checkpoint, kind: SnapshotKind::Checkpoint, created_ms: 0 };
         let manifest = assemble(label, reports)?;
-        Ok((publish(&*storage, &directory, &manifest), directory))
+        Ok(publish(&*storage, directory, &manifest))
+    }
+
+    /// Tells every subtask that the checkpoint of these versions completed.
+    pub fn confirm(&mut self, versions: &[SnapshotVersion]) {
+        self.subtasks.iter_mut().zip(versions).for_each(|(subtask, version)| subtask.keyed.confirm(*version));
+    }
+
+    /// Tells every subtask that the checkpoint of these versions was aborted.
+    pub fn reject(&mut self, versions: &[SnapshotVersion]) {
+        self.subtasks.iter_mut().zip(versions).for_each(|(subtask, version)| subtask.keyed.reject(*version));
     }
 
     /// Takes a checkpoint.
@@ -297,6 +341,24 @@ impl Plan {
             }
         }
         Ok(dump)
+    }
+
+    /// Deletes everything that these checkpoints do not need.
+    pub fn retain(&self, checkpoints: &[ObjectPath]) -> Result<()> {
+        let mut needed = BTreeSet::new();
+        for checkpoint in checkpoints {
+            let reader = self.open(checkpoint)?;
+            needed.insert(layout::manifest(checkpoint)?);
+            for object in reader.manifest().objects() {
+                needed.insert(reader.object_path(object)?);
+            }
+        }
+        for object in self.storage.list(None)? {
+            if !needed.contains(&object.path) {
+                self.storage.delete(&object.path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Description of a state of a checkpoint.

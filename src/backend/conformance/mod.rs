@@ -21,6 +21,7 @@
 mod carried;
 mod cluster;
 mod fold;
+mod incremental;
 mod iteration;
 mod list;
 mod map;
@@ -32,6 +33,8 @@ mod snapshot;
 mod timer;
 mod ttl;
 mod value;
+
+pub use incremental::chain;
 
 pub use cluster::{Cluster, Dump, MAX_PARALLELISM, Plan, Subtask, Taken, UID};
 
@@ -82,6 +85,17 @@ pub const CASES: &[(&str, Case)] = &[
     ("finished_and_aborted_snapshots_hold_nothing", snapshot::finished_and_aborted_snapshots_hold_nothing),
     ("a_snapshot_of_nothing", snapshot::a_snapshot_of_nothing),
     ("any_number_of_snapshots_may_overlap", snapshot::any_number_of_snapshots_may_overlap),
+    (
+        "incremental_snapshots_refer_to_what_did_not_change",
+        incremental::incremental_snapshots_refer_to_what_did_not_change,
+    ),
+    ("s_03_nothing_refers_to_what_is_not_confirmed", incremental::s_03_nothing_refers_to_what_is_not_confirmed),
+    (
+        "a_chain_of_incremental_snapshots_restores_at_every_link",
+        incremental::a_chain_of_incremental_snapshots_restores_at_every_link,
+    ),
+    ("a_base_counts_in_its_own_storage_only", incremental::a_base_counts_in_its_own_storage_only),
+    ("a_savepoint_is_never_incremental", incremental::a_savepoint_is_never_incremental),
     ("s_23_states_are_told_apart_by_name_alone", rescale::s_23_states_are_told_apart_by_name_alone),
     ("s_26_every_entry_is_in_the_group_of_its_key", rescale::s_26_every_entry_is_in_the_group_of_its_key),
     ("s_27_another_max_parallelism_names_both", rescale::s_27_another_max_parallelism_names_both),

@@ -87,8 +87,27 @@ pub(super) trait Content: Data {
     /// Whether anything stored is live.
     fn is_live(&self, stored: &Self::Stored, liveness: &Liveness) -> bool;
 
-    /// Drops what is expired; returns whether anything is left.
-    fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> bool;
+    /// Drops what is expired.
+    fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> Expiry;
+}
+
+/// How much of something stored was expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expiry {
+    Nothing,
+    Part,
+    Everything,
+}
+
+impl Expiry {
+    /// From the numbers of items before and after.
+    pub(super) fn of(before: usize, after: usize) -> Self {
+        match after {
+            0 => Expiry::Everything,
+            _ if after == before => Expiry::Nothing,
+            _ => Expiry::Part,
+        }
+    }
 }
 
 /// One value: of value, reducing and aggregating state.
@@ -167,7 +186,7 @@ impl<V: Data, S: Stamp> Content for Single<V, S> {
         liveness.is_live(stored.stamp)
     }
 
-    fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> bool {
-        liveness.is_live(stored.stamp)
+    fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> Expiry {
+        if liveness.is_live(stored.stamp) { Expiry::Nothing } else { Expiry::Everything }
     }
 }

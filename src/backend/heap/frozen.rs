@@ -1,10 +1,10 @@
 //! States as a snapshot holds them, and how they are written, on whatever thread, while the backend goes on.
 
 use super::content::{Content, Liveness};
-use super::table::{GroupView, TableHasher};
+use super::table::{FrozenGroup, GroupView, TableHasher};
 use super::timer::Moment;
-use crate::backend::Key;
 use crate::backend::registration::SharedSerializer;
+use crate::backend::{Key, SnapshotVersion};
 use crate::codec::Writer;
 use crate::error::Result;
 use crate::format::canonical::PairWriter;
@@ -16,6 +16,12 @@ use crate::snapshot::ObjectSink;
 pub(super) trait Frozen: Send {
     fn meta(&self) -> &StateMeta;
 
+    /// The first snapshot that showed a group as it is here.
+    fn changed_in(&self, group: usize) -> SnapshotVersion;
+
+    /// Lets go of a group that is not to be written.
+    fn let_go(&mut self, group: usize);
+
     /// Writes one group as neutral pairs in canonical order.
     fn write_pairs(&mut self, group: usize, out: &mut PairWriter<ObjectSink>) -> Result<()>;
 
@@ -26,7 +32,7 @@ pub(super) trait Frozen: Send {
 /// Keyed state other than timers.
 pub(super) struct FrozenTable<K, N, C: Content> {
     pub(super) meta: StateMeta,
-    pub(super) views: Vec<Option<GroupView<K, N, C::Stored>>>,
+    pub(super) groups: Vec<FrozenGroup<K, N, C::Stored>>,
     pub(super) hasher: TableHasher,
     pub(super) key: SharedSerializer<K>,
     pub(super) namespace: SharedSerializer<N>,
@@ -34,8 +40,12 @@ pub(super) struct FrozenTable<K, N, C: Content> {
     pub(super) liveness: Liveness,
 }
 
-fn take<T>(views: &mut [Option<T>], group: usize) -> Option<T> {
-    views.get_mut(group).and_then(Option::take)
+fn take<K, N, V>(groups: &mut [FrozenGroup<K, N, V>], group: usize) -> Option<GroupView<K, N, V>> {
+    groups.get_mut(group)?.view.take()
+}
+
+fn changed_in<K, N, V>(groups: &[FrozenGroup<K, N, V>], group: usize) -> SnapshotVersion {
+    groups.get(group).map_or(SnapshotVersion::NONE, |group| group.changed_in)
 }
 
 impl<K, N, C> Frozen for FrozenTable<K, N, C>
@@ -48,8 +58,16 @@ where
         &self.meta
     }
 
+    fn changed_in(&self, group: usize) -> SnapshotVersion {
+        changed_in(&self.groups, group)
+    }
+
+    fn let_go(&mut self, group: usize) {
+        take(&mut self.groups, group);
+    }
+
     fn write_pairs(&mut self, group: usize, out: &mut PairWriter<ObjectSink>) -> Result<()> {
-        let Some(view) = take(&mut self.views, group) else { return Ok(()) };
+        let Some(view) = take(&mut self.groups, group) else { return Ok(()) };
         let entries = view.entries(&self.hasher);
         let mut pairs = SortedKeys::with_capacity(entries.len());
         let mut key_bytes = Writer::new();
@@ -70,7 +88,7 @@ where
     }
 
     fn write_typed(&mut self, group: usize, out: &mut SectionWriter<ObjectSink>) -> Result<()> {
-        let Some(view) = take(&mut self.views, group) else { return Ok(()) };
+        let Some(view) = take(&mut self.groups, group) else { return Ok(()) };
         out.begin_state(&self.meta.name, self.meta.kind)?;
         let mut done = Ok(());
         view.for_each(&self.hasher, |key, namespace, stored| {
@@ -89,7 +107,7 @@ where
 /// Timers.
 pub(super) struct FrozenTimers<K, N> {
     pub(super) meta: StateMeta,
-    pub(super) views: Vec<Option<GroupView<K, Moment<N>, ()>>>,
+    pub(super) groups: Vec<FrozenGroup<K, Moment<N>, ()>>,
     pub(super) hasher: TableHasher,
     pub(super) key: SharedSerializer<K>,
     pub(super) namespace: SharedSerializer<N>,
@@ -113,8 +131,16 @@ where
         &self.meta
     }
 
+    fn changed_in(&self, group: usize) -> SnapshotVersion {
+        changed_in(&self.groups, group)
+    }
+
+    fn let_go(&mut self, group: usize) {
+        take(&mut self.groups, group);
+    }
+
     fn write_pairs(&mut self, group: usize, out: &mut PairWriter<ObjectSink>) -> Result<()> {
-        let Some(view) = take(&mut self.views, group) else { return Ok(()) };
+        let Some(view) = take(&mut self.groups, group) else { return Ok(()) };
         let entries = view.entries(&self.hasher);
         let mut pairs = SortedKeys::with_capacity(entries.len());
         let mut timer = Writer::new();
@@ -131,7 +157,7 @@ where
     }
 
     fn write_typed(&mut self, group: usize, out: &mut SectionWriter<ObjectSink>) -> Result<()> {
-        let Some(view) = take(&mut self.views, group) else { return Ok(()) };
+        let Some(view) = take(&mut self.groups, group) else { return Ok(()) };
         out.begin_state(&self.meta.name, self.meta.kind)?;
         let mut done = Ok(());
         view.for_each(&self.hasher, |key, moment, ()| {

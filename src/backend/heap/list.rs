@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::content::{Content, Liveness, Takeover};
+use super::content::{Content, Expiry, Liveness, Takeover};
 use super::stamp::{Stamp, Touched, Untimed};
 use super::table::Slot;
 use super::typed::TypedState;
@@ -58,7 +58,8 @@ impl<T, S: Stamp> Elements<T, S> {
         Cow::Owned(self.live(liveness).map(|(element, _)| element.clone()).collect())
     }
 
-    fn expire(&mut self, liveness: &Liveness) -> bool {
+    fn expire(&mut self, liveness: &Liveness) -> Expiry {
+        let before = self.elements.len();
         if !self.all_live(liveness) {
             let stamps = &self.stamps;
             let mut index = 0;
@@ -69,7 +70,7 @@ impl<T, S: Stamp> Elements<T, S> {
             });
             self.stamps.retain(|stamp| liveness.is_live(*stamp));
         }
-        !self.elements.is_empty()
+        Expiry::of(before, self.elements.len())
     }
 }
 
@@ -197,7 +198,7 @@ impl<T: Data, S: Stamp> Content for Listed<T, S> {
         stored.live(liveness).next().is_some()
     }
 
-    fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> bool {
+    fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> Expiry {
         stored.expire(liveness)
     }
 }
@@ -235,7 +236,7 @@ where
         let Some(stored) = self.table.get(slot) else { return };
         if !self.shows_expired() && !stored.all_live(&liveness) {
             self.table.update(slot, |stored| {
-                if stored.as_mut().is_some_and(|elements| !elements.expire(&liveness)) {
+                if stored.as_mut().is_some_and(|elements| elements.expire(&liveness) == Expiry::Everything) {
                     *stored = None;
                 }
             });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use super::content::{Content, Liveness, Takeover};
+use super::content::{Content, Expiry, Liveness, Takeover};
 use super::stamp::{Cell, Stamp, Touched, Untimed};
 use super::table::{Slot, TableHasher};
 use super::typed::TypedState;
@@ -150,11 +150,12 @@ where
         live(stored, liveness).next().is_some()
     }
 
-    fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> bool {
+    fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> Expiry {
+        let before = stored.len();
         if S::TIMED {
             stored.retain(|_, cell| liveness.is_live(cell.stamp));
         }
-        !stored.is_empty()
+        Expiry::of(before, stored.len())
     }
 }
 

@@ -10,6 +10,7 @@ mod content;
 mod context;
 mod delta;
 mod frozen;
+mod incremental;
 mod list;
 mod map;
 mod queue;
@@ -32,6 +33,8 @@ use std::sync::Arc;
 
 use content::Content;
 pub use context::KeyContext;
+pub use incremental::Folding;
+use incremental::Parts;
 pub use list::List;
 pub use map::Map;
 use restore::Carried;
@@ -45,6 +48,7 @@ pub use value::{Aggregating, Reducing, Value};
 
 use super::KeyedParameters;
 use super::handle::{StateIndex, TimerHandle};
+use super::ledger::Ledger;
 use super::registration::{SharedSerializer, foreign_handle, wrong_subtask};
 use crate::backend::{Key, Statistics};
 use crate::codec::Writer;
@@ -69,6 +73,8 @@ pub struct KeyedBackend<KS: Serializer> {
     carried: BTreeMap<String, Arc<Carried>>,
     hasher: TableHasher,
     scratch: Writer,
+    ledger: Ledger<Parts>,
+    folding: Folding,
 }
 
 impl<KS> KeyedBackend<KS>
@@ -88,7 +94,16 @@ where
             carried: BTreeMap::new(),
             hasher: TableHasher::default(),
             scratch: Writer::new(),
+            ledger: Ledger::default(),
+            folding: Folding::default(),
         }
+    }
+
+    /// The same, with other bounds for incremental snapshots.
+    #[must_use]
+    pub fn with_folding(mut self, folding: Folding) -> Self {
+        self.folding = folding;
+        self
     }
 
     /// What the backend was made for.

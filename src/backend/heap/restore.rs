@@ -13,6 +13,7 @@ use super::timer::{Moment, Timers};
 use super::typed::TypedState;
 use crate::backend::Key;
 use crate::backend::KeyedParameters;
+use crate::backend::SnapshotVersion;
 use crate::backend::registration::{check_group, check_snapshot};
 use crate::codec::{Compression, Reader};
 use crate::error::{Error, Result};
@@ -315,6 +316,12 @@ impl Frozen for FrozenCarried {
     fn meta(&self) -> &StateMeta {
         &self.0.meta
     }
+
+    fn changed_in(&self, _group: usize) -> SnapshotVersion {
+        SnapshotVersion::NONE
+    }
+
+    fn let_go(&mut self, _group: usize) {}
 
     fn write_pairs(&mut self, group: usize, out: &mut PairWriter<ObjectSink>) -> Result<()> {
         let meta = &self.0.meta;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::KeyedBackend;
 use super::frozen::Frozen;
+use super::incremental::{self, Folding, Parts, Reuse};
 use super::restore::FrozenCarried;
-use crate::backend::Key;
-use crate::backend::KeyedSnapshotFormat;
+use crate::backend::ledger::Lineage;
 use crate::backend::registration::SharedSerializer;
-use crate::backend::sections::write_groups;
+use crate::backend::sections::{check, write_groups, write_sections};
+use crate::backend::{Key, KeyedSnapshotFormat, SnapshotVersion};
 use crate::error::{Error, Result};
 use crate::format::manifest::KeyedHandle;
 use crate::format::record::StateMeta;
@@ -27,6 +28,8 @@ pub struct Snapshot {
     range: KeyGroupRange,
     /// Sorted by name.
     states: Vec<Box<dyn Frozen>>,
+    lineage: Lineage<Parts>,
+    folding: Folding,
 }
 
 impl<KS> KeyedBackend<KS>
@@ -38,6 +41,7 @@ where
     /// One in sixteen snapshots that overlap without a break also copies what was changed since the first of them.
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         let now_ms = self.now_ms();
+        let lineage = self.ledger.take();
         let key = Arc::clone(&self.shared_key) as SharedSerializer<KS::Value>;
         let mut states: Vec<Box<dyn Frozen>> = self
             .carried
@@ -45,15 +49,32 @@ where
             .map(|carried| Box::new(FrozenCarried(Arc::clone(carried))) as Box<dyn Frozen>)
             .collect();
         for state in &mut self.states {
-            states.push(state.freeze(&key, now_ms));
+            states.push(state.freeze(&key, now_ms, lineage.version()));
         }
         states.sort_by(|a, b| a.meta().name.cmp(&b.meta().name));
         let operator = OperatorId::from_uid(&self.parameters.operator);
-        Ok(Snapshot { operator, range: self.parameters.range, states })
+        Ok(Snapshot { operator, range: self.parameters.range, states, lineage, folding: self.folding })
+    }
+
+    /// The checkpoint of a snapshot completed: incremental snapshots taken from now on may refer to what it wrote.
+    ///
+    /// Of several, the newest counts. Versions that come late, twice, or from elsewhere do no harm.
+    pub fn confirm(&mut self, version: SnapshotVersion) {
+        self.ledger.confirm(version);
+    }
+
+    /// The checkpoint of a snapshot was aborted: nothing will refer to what it wrote.
+    pub fn reject(&mut self, version: SnapshotVersion) {
+        self.ledger.reject(version);
     }
 }
 
 impl Snapshot {
+    /// By what the backend is told later what became of the checkpoint.
+    pub fn version(&self) -> SnapshotVersion {
+        self.lineage.version()
+    }
+
     /// Descriptions of the states, sorted by name, for the manifest.
     pub fn states(&self) -> Vec<StateMeta> {
         self.states.iter().map(|state| state.meta().clone()).collect()
@@ -67,22 +88,43 @@ impl Snapshot {
         format: KeyedSnapshotFormat,
         keep_going: &dyn Fn() -> bool,
     ) -> Result<Option<KeyedHandle>> {
-        let sink = target.new_object()?;
-        let Snapshot { operator, range, mut states } = self;
         match format {
             KeyedSnapshotFormat::Canonical => {
-                let writer = canonical::writer(sink, operator, target.compression());
+                let Snapshot { operator, range, mut states, .. } = self;
+                let writer = canonical::writer(target.new_object()?, operator, target.compression());
                 write_groups(writer, FormatId::Canonical, range, keep_going, |writer, group| {
                     each(&mut states, |state| state.write_pairs(index(range, group)?, writer))
                 })
             }
             KeyedSnapshotFormat::Native => {
-                let writer = native_heap::writer(sink, operator, target.compression());
+                let Snapshot { operator, range, mut states, .. } = self;
+                let writer = native_heap::writer(target.new_object()?, operator, target.compression());
                 write_groups(writer, FormatId::NativeHeap, range, keep_going, |writer, group| {
                     each(&mut states, |state| state.write_typed(index(range, group)?, writer))
                 })
             }
+            KeyedSnapshotFormat::Incremental => self.write_changed(target, keep_going),
         }
+    }
+
+    fn write_changed(self, target: &SnapshotTarget, keep_going: &dyn Fn() -> bool) -> Result<Option<KeyedHandle>> {
+        let home = target.home();
+        let Snapshot { operator, range, mut states, lineage, folding } = self;
+        let reuse = Reuse::plan(lineage.base(&home), range, folding, |group| {
+            let index = range.index_of(group).unwrap_or(usize::MAX);
+            states.iter().map(|state| state.changed_in(index)).max().unwrap_or(SnapshotVersion::NONE)
+        });
+        for group in reuse.groups() {
+            check(keep_going)?;
+            let index = index(range, group)?;
+            states.iter_mut().for_each(|state| state.let_go(index));
+        }
+        let writer = native_heap::writer(target.new_shared_object()?, operator, target.compression());
+        let changed = range.iter().filter(|group| !reuse.covers(*group));
+        let (written, object) = write_sections(writer, changed, keep_going, |writer, group| {
+            each(&mut states, |state| state.write_typed(index(range, group)?, writer))
+        })?;
+        incremental::handle(reuse.and(written, object)?, range, &lineage, home)
     }
 }
 

@@ -7,7 +7,7 @@ use super::frozen::{Frozen, FrozenTable, FrozenTimers};
 use super::timer::Timers;
 use super::typed::TypedState;
 use crate::backend::registration::SharedSerializer;
-use crate::backend::{Key, Statistics};
+use crate::backend::{Key, SnapshotVersion, Statistics};
 use crate::format::record::StateMeta;
 
 /// A state of a backend with keys of type `K`.
@@ -16,7 +16,7 @@ pub(super) trait State<K>: Any + Send {
     fn statistics(&self) -> Statistics;
     fn for_each_key(&self, now_ms: i64, visit: &mut dyn FnMut(&K, &dyn Any));
     fn clean_up(&mut self, now_ms: i64, budget: usize) -> usize;
-    fn freeze(&mut self, key: &SharedSerializer<K>, now_ms: i64) -> Box<dyn Frozen>;
+    fn freeze(&mut self, key: &SharedSerializer<K>, now_ms: i64, version: SnapshotVersion) -> Box<dyn Frozen>;
 }
 
 impl<K, N, C> State<K> for TypedState<K, N, C>
@@ -55,13 +55,13 @@ where
         TypedState::clean_up(self, now_ms, budget)
     }
 
-    fn freeze(&mut self, key: &SharedSerializer<K>, now_ms: i64) -> Box<dyn Frozen> {
+    fn freeze(&mut self, key: &SharedSerializer<K>, now_ms: i64, version: SnapshotVersion) -> Box<dyn Frozen> {
         let filter = self.ttl.filter(|ttl| ttl.cleanup.in_snapshots);
         let liveness = Liveness { ttl: filter, now_ms };
-        let views = (0..self.table.group_count()).map(|group| self.table.freeze(group)).collect();
+        let groups = (0..self.table.group_count()).map(|group| self.table.freeze(group, version)).collect();
         Box::new(FrozenTable {
             meta: self.meta.clone(),
-            views,
+            groups,
             hasher: self.table.hasher().clone(),
             key: SharedSerializer::clone(key),
             namespace: SharedSerializer::clone(&self.namespace),
@@ -98,11 +98,11 @@ where
         0
     }
 
-    fn freeze(&mut self, key: &SharedSerializer<K>, _now_ms: i64) -> Box<dyn Frozen> {
-        let views = (0..self.table.group_count()).map(|group| self.table.freeze(group)).collect();
+    fn freeze(&mut self, key: &SharedSerializer<K>, _now_ms: i64, version: SnapshotVersion) -> Box<dyn Frozen> {
+        let groups = (0..self.table.group_count()).map(|group| self.table.freeze(group, version)).collect();
         Box::new(FrozenTimers {
             meta: self.meta.clone(),
-            views,
+            groups,
             hasher: self.table.hasher().clone(),
             key: SharedSerializer::clone(key),
             namespace: SharedSerializer::clone(&self.namespace),

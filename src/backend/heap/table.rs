@@ -12,15 +12,20 @@
 //! Snapshots may overlap without a break, so that a group never settles. Every [`MAX_FROZEN_DELTAS`] of them its deltas are
 //! united into one.
 //!
+//! Each group knows in which snapshot its last change first showed. A write marks its group with one store; freezing it
+//! turns the mark into the snapshot's version. A later snapshot may refer to what an earlier one wrote of the group if the
+//! last change is not younger than that.
+//!
 //! Memory a snapshot costs: one [`Delta`] entry per key written since, at most one per key and overlapping snapshot.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
+use super::content::Expiry;
 use super::delta::{Change, Delta};
 use super::shards::{Shards, SweepCursor};
-use crate::backend::{Data, Key};
+use crate::backend::{Data, Key, SnapshotVersion};
 
 /// Changes folded back per operation.
 const SETTLE_STEP: usize = 4;
@@ -71,11 +76,19 @@ pub(super) fn slot_hash<N: Hash>(hasher: &TableHasher, key_hash: u64, namespace:
 /// A map of typed entries cut into key groups.
 #[derive(Debug)]
 pub(super) struct Table<K, N, V> {
-    groups: Vec<Group<K, N, V>>,
+    groups: Vec<Marked<K, N, V>>,
     /// Groups that may not be flat, where settling goes on. Every group that is not flat is here; one that has become
     /// flat meanwhile leaves when its turn comes.
     unsettled: VecDeque<usize>,
     hasher: TableHasher,
+}
+
+/// A group and when it changed.
+#[derive(Debug)]
+struct Marked<K, N, V> {
+    content: Group<K, N, V>,
+    /// The first snapshot that shows the last change; [`SnapshotVersion::NEXT`] if none does yet.
+    changed_in: SnapshotVersion,
 }
 
 #[derive(Debug)]
@@ -92,6 +105,15 @@ struct Layers<K, N, V> {
     top: Delta<K, N, V>,
 }
 
+/// One group of a snapshot.
+#[derive(Debug)]
+pub(super) struct FrozenGroup<K, N, V> {
+    /// Its content; `None` if it was empty, and once it has been written.
+    pub(super) view: Option<GroupView<K, N, V>>,
+    /// The first snapshot that showed it as it is here.
+    pub(super) changed_in: SnapshotVersion,
+}
+
 /// One group as it was when a snapshot was taken. Dropping it lets the group settle.
 #[derive(Debug)]
 pub(super) struct GroupView<K, N, V> {
@@ -106,7 +128,8 @@ where
     V: Data,
 {
     pub(super) fn new(groups: usize, hasher: TableHasher) -> Self {
-        let groups = std::iter::repeat_with(|| Group::Flat(Shards::default())).take(groups).collect();
+        let empty = || Marked { content: Group::Flat(Shards::default()), changed_in: SnapshotVersion::NONE };
+        let groups = std::iter::repeat_with(empty).take(groups).collect();
         Table { groups, unsettled: VecDeque::new(), hasher }
     }
 
@@ -120,22 +143,22 @@ where
 
     /// Number of groups that snapshots hold or that have not settled yet.
     pub(super) fn unsettled_groups(&self) -> usize {
-        self.groups.iter().filter(|group| matches!(group, Group::Layered(_))).count()
+        self.groups.iter().filter(|group| matches!(group.content, Group::Layered(_))).count()
     }
 
     /// Number of changes kept beside the maps because of snapshots.
     pub(super) fn layered_changes(&self) -> usize {
-        self.groups.iter().map(Group::layered_changes).sum()
+        self.groups.iter().map(|group| group.content.layered_changes()).sum()
     }
 
     /// Number of entries. Costs a look-up per change of every group that is not flat.
     pub(super) fn len(&self) -> usize {
-        self.groups.iter().map(Group::len).sum()
+        self.groups.iter().map(|group| group.content.len()).sum()
     }
 
     #[inline(always)]
     pub(super) fn get(&self, slot: Slot<'_, K, N>) -> Option<&V> {
-        match self.groups.get(slot.group)? {
+        match &self.groups.get(slot.group)?.content {
             Group::Flat(map) => find(map, slot).map(|entry| &entry.value),
             Group::Layered(layers) => layers.get(slot.hash, slot.key, slot.namespace),
         }
@@ -145,48 +168,55 @@ where
     #[inline(always)]
     pub(super) fn get_mut(&mut self, slot: Slot<'_, K, N>) -> Option<&mut V> {
         self.settle(slot.group);
-        match self.groups.get_mut(slot.group)? {
+        let Marked { content, changed_in } = self.groups.get_mut(slot.group)?;
+        let found = match content {
             Group::Flat(map) => find_mut(map, slot).map(|entry| &mut entry.value),
             Group::Layered(layers) => layers.get_mut(slot.hash, slot.key, slot.namespace),
-        }
+        }?;
+        *changed_in = SnapshotVersion::NEXT;
+        Some(found)
     }
 
     #[inline(always)]
     pub(super) fn set(&mut self, slot: Slot<'_, K, N>, value: V) {
         self.settle(slot.group);
-        match self.groups.get_mut(slot.group) {
-            Some(Group::Flat(map)) => upsert(map, &self.hasher, slot, value),
-            Some(Group::Layered(layers)) => layers.set(&self.hasher, slot.hash, slot.key, slot.namespace, Some(value)),
-            None => {}
+        let Some(group) = self.groups.get_mut(slot.group) else { return };
+        group.changed_in = SnapshotVersion::NEXT;
+        match &mut group.content {
+            Group::Flat(map) => upsert(map, &self.hasher, slot, value),
+            Group::Layered(layers) => layers.set(&self.hasher, slot.hash, slot.key, slot.namespace, Some(value)),
         }
     }
 
     #[inline(always)]
     pub(super) fn remove(&mut self, slot: Slot<'_, K, N>) -> bool {
         self.settle(slot.group);
-        match self.groups.get_mut(slot.group) {
-            Some(Group::Flat(map)) => map.remove(slot.hash, |entry| is_entry(entry, slot)).is_some(),
-            Some(Group::Layered(layers)) => layers.remove(&self.hasher, slot.hash, slot.key, slot.namespace),
-            None => false,
+        let Some(group) = self.groups.get_mut(slot.group) else { return false };
+        let removed = match &mut group.content {
+            Group::Flat(map) => map.remove(slot.hash, |entry| is_entry(entry, slot)).is_some(),
+            Group::Layered(layers) => layers.remove(&self.hasher, slot.hash, slot.key, slot.namespace),
+        };
+        if removed {
+            group.changed_in = SnapshotVersion::NEXT;
         }
+        removed
     }
 
     /// Lets `change` turn the value or its absence into another; in one look-up where the group is flat.
     #[inline(always)]
     pub(super) fn update(&mut self, slot: Slot<'_, K, N>, change: impl FnOnce(&mut Option<V>)) {
         self.settle(slot.group);
-        match self.groups.get_mut(slot.group) {
-            Some(Group::Flat(map)) => update_flat(map, &self.hasher, slot, change),
-            Some(Group::Layered(layers)) => {
-                layers.update(&self.hasher, slot.hash, slot.key, slot.namespace, change);
-            }
-            None => {}
+        let Some(group) = self.groups.get_mut(slot.group) else { return };
+        group.changed_in = SnapshotVersion::NEXT;
+        match &mut group.content {
+            Group::Flat(map) => update_flat(map, &self.hasher, slot, change),
+            Group::Layered(layers) => layers.update(&self.hasher, slot.hash, slot.key, slot.namespace, change),
         }
     }
 
     /// All entries of one group.
     pub(super) fn for_each(&self, group: usize, mut visit: impl FnMut(&K, &N, &V)) {
-        match self.groups.get(group) {
+        match self.groups.get(group).map(|group| &group.content) {
             Some(Group::Flat(map)) => map.iter().for_each(|entry| visit(&entry.key, &entry.namespace, &entry.value)),
             Some(Group::Layered(layers)) => {
                 let mut deltas: Vec<&Delta<K, N, V>> = layers.frozen.iter().map(Arc::as_ref).collect();
@@ -197,11 +227,18 @@ where
         }
     }
 
-    /// Freezes one group for a snapshot; `None` if it is empty. O(1), but for one in [`MAX_FROZEN_DELTAS`] snapshots that
+    /// Freezes one group for the snapshot of this version. O(1), but for one in [`MAX_FROZEN_DELTAS`] snapshots that
     /// overlap without a break, which copies the changes kept since the first of them.
-    pub(super) fn freeze(&mut self, group: usize) -> Option<GroupView<K, N, V>> {
-        let slot = self.groups.get_mut(group)?;
-        match slot {
+    pub(super) fn freeze(&mut self, group: usize, version: SnapshotVersion) -> FrozenGroup<K, N, V> {
+        let Some(marked) = self.groups.get_mut(group) else {
+            return FrozenGroup { view: None, changed_in: SnapshotVersion::NONE };
+        };
+        if marked.changed_in == SnapshotVersion::NEXT {
+            marked.changed_in = version;
+        }
+        let changed_in = marked.changed_in;
+        let slot = &mut marked.content;
+        let view = match slot {
             Group::Flat(map) if map.is_empty() => None,
             Group::Flat(map) => {
                 let layers = Layers { base: Arc::new(std::mem::take(map)), frozen: Vec::new(), top: Delta::default() };
@@ -211,7 +248,8 @@ where
                 Some(view)
             }
             Group::Layered(layers) => Some(layers.freeze()),
-        }
+        };
+        FrozenGroup { view, changed_in }
     }
 
     /// Folds a few changes of the given group back, or of another if that one is flat.
@@ -225,7 +263,7 @@ where
     #[cold]
     #[inline(never)]
     fn settle_step(&mut self, group: usize) {
-        if matches!(self.groups.get(group), Some(Group::Layered(_))) {
+        if self.groups.get(group).is_some_and(|group| matches!(group.content, Group::Layered(_))) {
             self.settle_group(group, SETTLE_STEP);
         } else if let Some(other) = self.unsettled.pop_front()
             && !self.settle_group(other, SETTLE_STEP)
@@ -236,7 +274,7 @@ where
 
     /// Folds up to `most` changes of a group back; returns whether the group is flat now.
     fn settle_group(&mut self, group: usize, most: usize) -> bool {
-        let Some(slot) = self.groups.get_mut(group) else { return true };
+        let Some(Marked { content: slot, .. }) = self.groups.get_mut(group) else { return true };
         let Group::Layered(layers) = slot else { return true };
         if !layers.settle(&self.hasher, most) {
             return false;
@@ -248,18 +286,23 @@ where
         false
     }
 
-    /// Looks at up to `budget` slots of a flat group, removing entries that `keep` refuses; `None` at its end.
+    /// Looks at up to `budget` slots of a flat group, removing what `expire` finds expired; `None` at its end.
     pub(super) fn sweep(
         &mut self,
         group: usize,
         cursor: SweepCursor,
         budget: &mut usize,
-        mut keep: impl FnMut(&mut V) -> bool,
+        mut expire: impl FnMut(&mut V) -> Expiry,
     ) -> Option<SweepCursor> {
-        match self.groups.get_mut(group)? {
-            Group::Flat(map) => map.sweep(cursor, budget, |entry| keep(&mut entry.value)),
-            Group::Layered(_) => None,
-        }
+        let Marked { content, changed_in } = self.groups.get_mut(group)?;
+        let Group::Flat(map) = content else { return None };
+        map.sweep(cursor, budget, |entry| {
+            let expiry = expire(&mut entry.value);
+            if expiry != Expiry::Nothing {
+                *changed_in = SnapshotVersion::NEXT;
+            }
+            expiry != Expiry::Everything
+        })
     }
 }
 

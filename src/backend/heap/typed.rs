@@ -1,6 +1,6 @@
 //! A registered state with its types.
 
-use super::content::{Content, Liveness};
+use super::content::{Content, Expiry, Liveness};
 use super::shards::SweepCursor;
 use super::table::{Table, TableHasher};
 use crate::backend::Key;
@@ -66,9 +66,9 @@ where
             let Cleanup { group, cursor } = self.cleanup;
             let content = &self.content;
             let next = self.table.sweep(group, cursor, &mut budget, |stored| {
-                let keep = content.expire(stored, &liveness);
-                removed += usize::from(!keep);
-                keep
+                let expiry = content.expire(stored, &liveness);
+                removed += usize::from(expiry == Expiry::Everything);
+                expiry
             });
             match next {
                 Some(cursor) => {

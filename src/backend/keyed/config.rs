@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::backend::heap::Folding;
 use crate::error::{Error, Result};
 
 /// The backends there are.
@@ -55,12 +56,14 @@ impl FromStr for BackendKind {
 pub struct BackendConfig {
     /// The backend.
     pub kind: BackendKind,
+    /// How far incremental snapshots of the heap backend may spread.
+    pub folding: Folding,
 }
 
 impl BackendConfig {
     /// This backend, with its usual settings.
     pub const fn new(kind: BackendKind) -> Self {
-        BackendConfig { kind }
+        BackendConfig { kind, folding: Folding::DEFAULT }
     }
 }
 

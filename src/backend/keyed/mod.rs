@@ -15,7 +15,7 @@ pub use config::{BackendConfig, BackendKind};
 pub use context::KeyContext;
 
 use super::handle::TimerHandle;
-use super::{Key, KeyedParameters, KeyedSnapshotFormat, Statistics, heap};
+use super::{Key, KeyedParameters, KeyedSnapshotFormat, SnapshotVersion, Statistics, heap};
 use crate::error::Result;
 use crate::format::manifest::KeyedHandle;
 use crate::format::record::StateMeta;
@@ -50,7 +50,9 @@ where
     /// A backend without state.
     pub fn new(config: &BackendConfig, parameters: KeyedParameters, key: KS) -> Result<Self> {
         match config.kind {
-            BackendKind::Heap => Ok(KeyedBackend::Heap(heap::KeyedBackend::new(parameters, key))),
+            BackendKind::Heap => {
+                Ok(KeyedBackend::Heap(heap::KeyedBackend::new(parameters, key).with_folding(config.folding)))
+            }
         }
     }
 
@@ -65,7 +67,10 @@ where
         operator: &OperatorReader<'_>,
     ) -> Result<Self> {
         match config.kind {
-            BackendKind::Heap => heap::KeyedBackend::restore(parameters, key, operator).map(KeyedBackend::Heap),
+            BackendKind::Heap => {
+                let backend = heap::KeyedBackend::restore(parameters, key, operator)?;
+                Ok(KeyedBackend::Heap(backend.with_folding(config.folding)))
+            }
         }
     }
 
@@ -130,6 +135,21 @@ where
             KeyedBackend::Heap(backend) => backend.snapshot().map(Snapshot::Heap),
         }
     }
+
+    /// The checkpoint of a snapshot completed: incremental snapshots taken from now on may refer to what it wrote.
+    ///
+    /// Of several, the newest is the *base* of the snapshots taken afterwards, until another is confirmed. A coordinator
+    /// that fixes the base of a checkpoint when it triggers it has that base confirmed before the snapshot is taken, and
+    /// none that is newer. Versions that come late, twice, or from another backend do no harm.
+    pub fn confirm(&mut self, version: SnapshotVersion) {
+        each_backend!(self, backend => backend.confirm(version));
+    }
+
+    /// The checkpoint of a snapshot was aborted: no later snapshot will refer to what it wrote. May come late, twice, for
+    /// a snapshot that is still being written, or for one of another backend.
+    pub fn reject(&mut self, version: SnapshotVersion) {
+        each_backend!(self, backend => backend.reject(version));
+    }
 }
 
 /// A snapshot that was taken and is to be written, on any thread. Dropping it aborts it and frees what it held.
@@ -141,6 +161,11 @@ pub enum Snapshot {
 }
 
 impl Snapshot {
+    /// By what the backend is told later what became of the checkpoint.
+    pub fn version(&self) -> SnapshotVersion {
+        each_backend!(self, snapshot => snapshot.version())
+    }
+
     /// Descriptions of the states, sorted by name, for the manifest.
     pub fn states(&self) -> Vec<StateMeta> {
         each_backend!(self, snapshot => snapshot.states())

@@ -10,7 +10,7 @@ use super::operate::Beside;
 use super::states::{ALL, Id, Kind, Registered};
 use super::stored::Due;
 use super::{stored, visit};
-use crate::backend::{BackendConfig, KeyedSnapshotFormat};
+use crate::backend::{BackendConfig, KeyedSnapshotFormat, SnapshotVersion};
 use crate::codec::Compression;
 use crate::error::ErrorKind;
 use crate::key_group::MaxParallelism;
@@ -33,8 +33,12 @@ pub(super) struct Sequence<'s> {
     cluster: Cluster<Str>,
     registered: Registered,
     model: Model,
-    taken: Vec<(Taken, Model)>,
+    taken: Vec<(Taken, Model, Option<ObjectPath>)>,
     stored: Vec<(ObjectPath, Model)>,
+    /// Written, and neither confirmed nor rejected.
+    undecided: Vec<(ObjectPath, Vec<SnapshotVersion>)>,
+    /// The newest that was confirmed: what snapshots that are taken now may refer to.
+    base: Option<(ObjectPath, Vec<SnapshotVersion>)>,
     choices: Choices,
     next: u64,
     max: MaxParallelism,
@@ -65,6 +69,8 @@ impl<'s> Sequence<'s> {
             model: Model::default(),
             taken: Vec::new(),
             stored: Vec::new(),
+            undecided: Vec::new(),
+            base: None,
             choices,
             next: 0,
             max,
@@ -103,7 +109,8 @@ impl<'s> Sequence<'s> {
                     subtask.keyed.clean_up(budget).unwrap();
                 });
             }
-            81..84 => {
+            81 => self.decide(),
+            82..84 => {
                 let state = self.choices.of(ALL);
                 self.check(state);
             }
@@ -223,7 +230,8 @@ impl<'s> Sequence<'s> {
         if self.taken.len() < MOST_TAKEN {
             self.log("take".to_owned());
             let taken = self.cluster.take().unwrap();
-            self.taken.push((taken, self.model.clone()));
+            let base = self.base.as_ref().map(|(checkpoint, _)| checkpoint.clone());
+            self.taken.push((taken, self.model.clone(), base));
         }
     }
 
@@ -232,38 +240,93 @@ impl<'s> Sequence<'s> {
         if self.taken.is_empty() {
             return;
         }
-        let (taken, model) = self.taken.remove(self.choices.below(self.taken.len()));
+        let (taken, model, _) = self.taken.remove(self.choices.below(self.taken.len()));
         match self.choices.below(6) {
             0 => {
                 self.log("drop".to_owned());
                 self.coverage.aborted += 1;
             }
-            1 => self.abort(taken),
+            1 => self.abort(taken, model),
             _ => self.write(taken, model),
         }
     }
 
     fn format(&mut self) -> KeyedSnapshotFormat {
-        self.choices.of(&[KeyedSnapshotFormat::Canonical, KeyedSnapshotFormat::Native])
+        self.choices.of(&[
+            KeyedSnapshotFormat::Canonical,
+            KeyedSnapshotFormat::Native,
+            KeyedSnapshotFormat::Incremental,
+        ])
     }
 
-    fn abort(&mut self, taken: Taken) {
+    fn abort(&mut self, taken: Taken, model: Model) {
         let format = self.format();
         let groups = self.choices.below(self.max.get() as usize);
         self.log(format!("abort {format:?} after {groups} groups"));
         let left = Cell::new(groups);
         let keep_going = || left.replace(left.get().saturating_sub(1)) > 0;
-        let error = self.cluster.publish_while(taken, format, &keep_going).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Aborted, "{error}");
-        self.coverage.aborted += 1;
+        let versions = taken.versions();
+        match self.cluster.publish_while(taken, format, &keep_going) {
+            // It was done before it was asked that often.
+            Ok(checkpoint) => {
+                assert!(groups > 0);
+                self.undecided.push((checkpoint.clone(), versions));
+                self.stored.push((checkpoint, model));
+                self.coverage.checkpoints += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Aborted, "{error}");
+                self.coverage.aborted += 1;
+            }
+        }
     }
 
     fn write(&mut self, taken: Taken, model: Model) {
         let format = self.format();
         self.log(format!("write {format:?} as {}", self.stored.len()));
+        let versions = taken.versions();
         let checkpoint = self.cluster.publish(taken, format).unwrap();
+        self.undecided.push((checkpoint.clone(), versions));
         self.stored.push((checkpoint, model));
         self.coverage.checkpoints += 1;
+    }
+
+    /// Tells the backends what became of a checkpoint, in any order and more than once; deletes what nobody needs.
+    fn decide(&mut self) {
+        if self.undecided.is_empty() {
+            return;
+        }
+        let at = self.choices.below(self.undecided.len());
+        let (checkpoint, versions) = self.undecided[at].clone();
+        if !self.choices.once_in(5) {
+            self.undecided.remove(at);
+        }
+        let is_rejected = self.choices.once_in(5);
+        self.log(format!("reject {is_rejected} {checkpoint}"));
+        if is_rejected {
+            self.cluster.reject(&versions);
+            self.undecided.retain(|(undecided, _)| *undecided != checkpoint);
+            self.stored.retain(|(stored, _)| *stored != checkpoint);
+        } else {
+            self.cluster.confirm(&versions);
+            if self.base.as_ref().is_none_or(|(_, newest)| *newest < versions) {
+                self.base = Some((checkpoint, versions));
+            }
+        }
+        self.delete_the_rest();
+    }
+
+    /// Deletes some checkpoints, and every object that no other needs and no snapshot may refer to.
+    fn delete_the_rest(&mut self) {
+        while self.stored.len() > 3 && self.choices.once_in(3) {
+            let (deleted, _) = self.stored.remove(self.choices.below(self.stored.len()));
+            self.undecided.retain(|(undecided, _)| *undecided != deleted);
+        }
+        let stored = self.stored.iter().map(|(checkpoint, _)| checkpoint);
+        let bases =
+            self.base.iter().map(|(base, _)| base).chain(self.taken.iter().filter_map(|(_, _, base)| base.as_ref()));
+        let needed: Vec<ObjectPath> = stored.chain(bases).cloned().collect();
+        self.cluster.plan.retain(&needed).unwrap();
     }
 
     fn parallelism(&mut self) -> u32 {
@@ -297,6 +360,9 @@ impl<'s> Sequence<'s> {
         self.cluster = Cluster::restore(self.cluster.plan.clone(), Str, parallelism, &checkpoint).unwrap();
         self.model = model;
         self.taken.clear();
+        self.undecided.clear();
+        // A backend may refer to what it was restored from.
+        self.base = Some((checkpoint.clone(), Vec::new()));
         self.registered = Registered::default();
         let one_in = self.choices.of(&[1, 2, 5]);
         for state in ALL {
