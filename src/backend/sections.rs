@@ -53,7 +53,7 @@ pub(super) fn write_groups<W: GroupWriter>(
     let mut totals = Totals::default();
     summaries.iter().for_each(|summary| totals.add(&summary.states));
     let sections = summaries.iter().map(|summary| SectionRef::new(summary, 0)).collect::<Result<_>>()?;
-    Ok(Some(KeyedHandle { format, range, objects: vec![object], sections, states: totals.finish() }))
+    Ok(Some(KeyedHandle { format, range, objects: vec![object], sections, files: Vec::new(), states: totals.finish() }))
 }
 
 /// As [`write_groups`], for some groups: gives the sections that have entries, and the object they are in.

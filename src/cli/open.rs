@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millpond::Error;
-use millpond::snapshot::SnapshotReader;
+use millpond::snapshot::{SnapshotReader, Trust};
 use millpond::storage::layout::{self, MANIFEST_NAME, SnapshotDirectory};
 use millpond::storage::{Blob, CommitOutcome, LocalStorage, ObjectInfo, ObjectPath, ObjectWriter, Storage};
 
@@ -21,6 +21,22 @@ const FLINK_MAGIC: [u8; 4] = [0x49, 0x60, 0x67, 0x2d];
 
 /// The name under which a directory is known whose real name no object can have.
 const ALIAS: &str = "snapshot";
+
+/// Whether databases of a snapshot are opened.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Trusted {
+    /// Open RocksDB files of the snapshot. Only for snapshots of your own: RocksDB is not made for files from strangers.
+    #[arg(long)]
+    trusted: bool,
+}
+
+impl Trusted {
+    /// The snapshot, trusted as far as the user said.
+    pub(super) fn apply(self, snapshot: SnapshotReader) -> SnapshotReader {
+        let trust = if self.trusted { Trust::Own } else { Trust::Hostile };
+        snapshot.trust(trust).with_scratch(std::env::temp_dir())
+    }
+}
 
 /// A snapshot on the local file system, not opened yet.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::Outcome;
 use super::failure::Failure;
 use super::key::{self, Wanted};
-use super::open::Location;
+use super::open::{Location, Trusted};
 use super::output::Side::{Left, Right};
 use super::output::{Moment, Output, Table, counted, value_text};
 
@@ -61,6 +61,8 @@ pub(super) struct Arguments {
     /// Stop after so many entries.
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<u64>,
+    #[command(flatten)]
+    trusted: Trusted,
     /// Print every entry as a JSON object on a line of its own.
     #[arg(long)]
     pub(super) json: bool,
@@ -68,7 +70,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let location = Location::find(&arguments.path)?;
-    let snapshot = location.open()?;
+    let snapshot = arguments.trusted.apply(location.open()?);
     let operator = find_operator(&snapshot, &arguments.operator)?;
     let state = operator.state(&arguments.state).map_err(|error| Failure::misfit(&error))?;
     let (state, shown) = select(&operator, state, arguments)?;

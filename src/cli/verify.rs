@@ -8,19 +8,21 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use millpond::Place;
-use millpond::snapshot::verify::{Finding, Severity, Verification, VerifyEvent, verify};
+use millpond::snapshot::SnapshotReader;
+use millpond::snapshot::verify::{Finding, Severity, Verification, VerifyEvent, verify_opened};
 use serde::Serialize;
 
 use super::Outcome;
 use super::failure::{Failure, JsonPlace};
-use super::open::Location;
+use super::open::{Location, Trusted};
 use super::output::{Bytes, Output, counted};
 use super::progress::Progress;
 
 const AFTER_HELP: &str = "\
 Checked are: the digest of the manifest; of every file that it names the presence, length and BLAKE3 digest; of every \
 section the checksum, of every block the CRC; that every entry is in order, decodes by its declared type, and belongs \
-to the key group it is stored in; and that entries and bytes add up to what the manifest says.
+to the key group it is stored in; and that entries and bytes add up to what the manifest says. Of a RocksDB \
+database the files are checked, and its rows only with --trusted; without, they count as not checked.
 
 Damage is reported with file, offset, operator, subtask, state and key group, as far as it can be told, and the check \
 goes on with the next section.
@@ -37,6 +39,8 @@ Examples:
 pub(super) struct Arguments {
     /// Directory of the snapshot, or its _metadata file.
     path: PathBuf,
+    #[command(flatten)]
+    trusted: Trusted,
     /// Print one JSON document.
     #[arg(long)]
     pub(super) json: bool,
@@ -53,6 +57,8 @@ struct Report {
     bytes: u64,
     sections: u64,
     incomplete_sections: u64,
+    databases: u64,
+    incomplete_databases: u64,
     blocks: u64,
     entries: u64,
     seconds: f64,
@@ -76,7 +82,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut failure = None;
     let started = start();
     let progress = Progress::new(true);
-    let result = verify(Arc::clone(&location.storage), location.directory.clone(), &mut |event| {
+    let opened = SnapshotReader::open(Arc::clone(&location.storage), location.directory.clone());
+    let opened = opened.map(|snapshot| arguments.trusted.apply(snapshot));
+    let result = verify_opened(opened, &mut |event| {
         let outcome = match event {
             VerifyEvent::Progress { done_bytes, total_bytes } => {
                 progress.set(done_bytes, total_bytes);
@@ -183,6 +191,7 @@ fn json_finding(finding: &Finding, root: &Path) -> Result<FindingLine, Failure> 
 
 fn report(path: &Path, tally: Verification, findings: Vec<FindingLine>, taken: Duration) -> Report {
     let Verification { objects, bytes, sections, incomplete_sections, blocks, entries, damaged, unread, .. } = tally;
+    let Verification { databases, incomplete_databases, .. } = tally;
     Report {
         path: path.display().to_string(),
         intact: tally.is_intact(),
@@ -193,6 +202,8 @@ fn report(path: &Path, tally: Verification, findings: Vec<FindingLine>, taken: D
         bytes,
         sections,
         incomplete_sections,
+        databases,
+        incomplete_databases,
         blocks,
         entries,
         seconds: taken.as_secs_f64(),
@@ -232,6 +243,9 @@ fn print_summary(out: &mut Output, tally: Verification, taken: Duration) -> io::
     )?;
     if tally.incomplete_sections > 0 {
         writeln!(out, "not checked to the end: {}", counted(tally.incomplete_sections, "section", "sections"))?;
+    }
+    if tally.incomplete_databases > 0 {
+        writeln!(out, "not checked to the end: {}", counted(tally.incomplete_databases, "database", "databases"))?;
     }
     out.flush()
 }

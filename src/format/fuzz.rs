@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 
 use super::control::Control;
 use super::manifest::Manifest;
+use super::native_rocksdb::{FileName, Identity};
 use super::pair::{PairReader, PairWriter};
 use super::record::{StateKind, StateMeta};
 use super::schema::Schema;
 use super::section::{Block, Owner, SectionId, SectionReader, fuzz_reseal};
-use super::{FormatId, annotate, native_heap, preamble};
+use super::{FormatId, annotate, native_heap, native_rocksdb, preamble};
+use crate::codec::checksum::Crc32;
 use crate::codec::{Compression, Reader, Writer, digest};
 use crate::error::Result;
 use crate::ids::{OperatorId, SubtaskIndex};
@@ -82,6 +84,37 @@ pub fn fuzz_section(bytes: &[u8], format: FormatId) {
     let mut sealed = bytes.to_vec();
     fuzz_reseal(&mut sealed, format);
     read_section(&sealed, format);
+}
+
+/// Any bytes as what a database consists of beside its tables: an identity (as it is, and with the checksum put right), the
+/// key of a row, the name of a file, and the content of `CURRENT`.
+pub fn fuzz_native_rocksdb(bytes: &[u8]) {
+    read_identity(bytes);
+    let body = bytes.get(..bytes.len().saturating_sub(4)).unwrap_or_default();
+    let mut sealed = Writer::new();
+    preamble::write(FormatId::NativeRocksDb, &mut sealed);
+    sealed.raw(body.get(preamble::PREAMBLE_BYTES..).unwrap_or_default());
+    let mut crc = Crc32::new();
+    crc.update(sealed.as_slice());
+    sealed.u32(crc.value());
+    read_identity(sealed.as_slice());
+    if let Ok((group, key)) = native_rocksdb::split_row_key(bytes) {
+        let mut row = Writer::new();
+        native_rocksdb::row_key(group, key, &mut row);
+        assert!(row.as_slice() == bytes, "the key of a row changes when it is read and written");
+    }
+    let name = std::str::from_utf8(bytes).map(FileName::parse);
+    if let Ok(Ok(name)) = name {
+        assert!(name.to_string().as_bytes() == bytes, "two names are one file");
+    }
+    let _checked = native_rocksdb::check_current(bytes, FileName::Manifest(5));
+}
+
+fn read_identity(bytes: &[u8]) {
+    let Ok(identity) = Identity::decode(bytes) else { return };
+    assert!(identity.encode() == bytes, "an identity changes when it is read and written");
+    let schemas = annotate::Schemas { key: &SerializerSnapshot::Unit, states: &[] };
+    assert!(annotate::annotate(bytes, schemas).is_ok(), "what one reader of identities accepts, the other refuses");
 }
 
 /// Bytes of the digest at the end of a manifest.

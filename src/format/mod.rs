@@ -2,7 +2,8 @@
 //!
 //! Vocabulary. A snapshot is a [`manifest`] and the data it names. Data of state is cut into *sections*
 //! ([`section`]): one per key group for keyed state ([`canonical`] or [`native_heap`]), one per subtask for operator
-//! state ([`operator`]). A section is cut into *blocks*, a block into *entries*. What an entry means is the table at
+//! state ([`operator`]). A section is cut into *blocks*, a block into *entries*. Or the keyed state of a subtask is a RocksDB
+//! database, by its files ([`native_rocksdb`]). What an entry means is the table at
 //! [`record::StateMeta`]; every format can show its entries as the neutral (key, value) pairs of that table.
 //!
 //! Invariants:
@@ -31,6 +32,7 @@ pub mod flink;
 pub mod fuzz;
 pub mod manifest;
 pub mod native_heap;
+pub mod native_rocksdb;
 pub mod operator;
 mod pair;
 pub mod preamble;
@@ -52,14 +54,22 @@ pub enum FormatId {
     NativeHeap,
     /// Operator state of one subtask.
     Operator,
+    /// Keyed state as the files of a RocksDB database.
+    NativeRocksDb,
     /// What coordinators, collectors and readers of a job agree by.
     Control,
 }
 
 impl FormatId {
     /// Every format, in tag order.
-    pub const ALL: [FormatId; 5] =
-        [FormatId::Manifest, FormatId::Canonical, FormatId::NativeHeap, FormatId::Operator, FormatId::Control];
+    pub const ALL: [FormatId; 6] = [
+        FormatId::Manifest,
+        FormatId::Canonical,
+        FormatId::NativeHeap,
+        FormatId::Operator,
+        FormatId::NativeRocksDb,
+        FormatId::Control,
+    ];
 
     /// The tag that stands for this format in stored bytes. Never renumbered.
     pub const fn tag(self) -> u8 {
@@ -68,6 +78,7 @@ impl FormatId {
             FormatId::Canonical => 2,
             FormatId::NativeHeap => 3,
             FormatId::Operator => 4,
+            FormatId::NativeRocksDb => 5,
             FormatId::Control => 6,
         }
     }
@@ -84,6 +95,7 @@ impl FormatId {
             | FormatId::Canonical
             | FormatId::NativeHeap
             | FormatId::Operator
+            | FormatId::NativeRocksDb
             | FormatId::Control => 1,
         }
     }
@@ -95,6 +107,7 @@ impl FormatId {
             FormatId::Canonical => "canonical",
             FormatId::NativeHeap => "native-heap",
             FormatId::Operator => "operator",
+            FormatId::NativeRocksDb => "native-rocksdb",
             FormatId::Control => "control",
         }
     }
@@ -106,6 +119,7 @@ impl FormatId {
             FormatId::Canonical => "canonical v1",
             FormatId::NativeHeap => "native-heap v1",
             FormatId::Operator => "operator v1",
+            FormatId::NativeRocksDb => "native-rocksdb v1",
             FormatId::Control => "control v1",
         }
     }

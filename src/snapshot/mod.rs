@@ -9,11 +9,15 @@
 //! snapshot is never touched. What a publish that failed half-way means is in its [`CommitOutcome`](crate::storage::CommitOutcome).
 
 mod assemble;
+#[cfg(feature = "rocksdb")]
+pub mod database;
 mod home;
 mod object;
+mod opened;
 mod publish;
 mod reader;
 mod target;
+mod trust;
 pub mod verify;
 mod walk;
 
@@ -23,5 +27,6 @@ pub use object::ObjectSink;
 pub use publish::publish;
 pub use reader::{OperatorReader, SectionBlob, SnapshotReader};
 pub use target::{SnapshotTarget, object_path};
+pub use trust::Trust;
 pub use verify::verify;
-pub use walk::{Entry, StateReader, TimerPoint};
+pub use walk::{Entry, EntryPlace, StateReader, TimerPoint};

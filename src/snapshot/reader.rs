@@ -1,16 +1,21 @@
 use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::home::Home;
+use super::opened::{OpenedDatabases, RowVisit};
 use super::target::object_path;
-use crate::codec::digest;
+use super::trust::Trust;
+use crate::codec::{Compression, digest};
 use crate::error::{Error, Result};
 use crate::format::manifest::{
-    Manifest, ObjectRef, OperatorSnapshot, OperatorStateContent, OperatorStateHandle, SectionRef,
+    KeyedHandle, Manifest, ObjectRef, OperatorSnapshot, OperatorStateContent, OperatorStateHandle, SectionRef,
 };
 use crate::format::record::StateMeta;
-use crate::format::section::SectionId;
-use crate::ids::OperatorId;
+use crate::format::section::{Owner, SectionId, SectionSummary};
+use crate::format::{FormatId, canonical};
+use crate::ids::{OperatorId, SubtaskIndex};
 use crate::key_group::{KeyGroup, KeyGroupRange, MaxParallelism};
 use crate::serializer::SerializerSnapshot;
 use crate::storage::{Blob, ObjectPath, Storage, layout};
@@ -21,6 +26,8 @@ pub struct SnapshotReader {
     storage: Arc<dyn Storage>,
     directory: ObjectPath,
     manifest: Manifest,
+    trust: Trust,
+    databases: OpenedDatabases,
 }
 
 impl SnapshotReader {
@@ -29,7 +36,35 @@ impl SnapshotReader {
         let path = layout::manifest(&directory)?;
         let bytes = storage.open(&path).map_err(|error| error.in_file(&path))?;
         let manifest = Manifest::decode(bytes.as_slice()).map_err(|error| error.in_file(&path))?;
-        Ok(SnapshotReader { storage, directory, manifest })
+        let databases = OpenedDatabases::default();
+        Ok(SnapshotReader { storage, directory, manifest, trust: Trust::default(), databases })
+    }
+
+    /// The same, with the snapshot trusted so far. The default is not at all.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// The same, with a local directory in which databases may be fetched and opened: as many bytes as their files have. What
+    /// is made there is removed with the reader.
+    #[must_use]
+    pub fn with_scratch(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.databases.scratch = Some(directory.into());
+        self
+    }
+
+    /// Fails unless the files of databases may be given to RocksDB.
+    pub fn check_trust(&self) -> Result<()> {
+        match self.trust {
+            Trust::Own => Ok(()),
+            Trust::Hostile => Err(Error::incompatible(
+                "the state is in RocksDB files, which are opened only if they are trusted; if the snapshot is your own, say \
+                 so with `trust(Trust::Own)` or --trusted",
+            )
+            .in_file(&self.directory)),
+        }
     }
 
     /// The manifest.
@@ -109,6 +144,65 @@ impl SnapshotReader {
     pub fn object_path(&self, object: &ObjectRef) -> Result<ObjectPath> {
         object_path(&self.directory, object.scope, &object.name)
     }
+}
+
+/// The keyed state of one subtask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyedPart<'a> {
+    pub(super) operator: OperatorReader<'a>,
+    pub(super) subtask: SubtaskIndex,
+    pub(super) handle: &'a KeyedHandle,
+}
+
+impl<'a> KeyedPart<'a> {
+    pub(super) fn is_database(&self) -> bool {
+        self.handle.format == FormatId::NativeRocksDb
+    }
+
+    /// What stands for the files of a database in messages.
+    pub(super) fn label(&self) -> String {
+        format!("{}, database of subtask {}", self.operator.snapshot.directory, self.subtask)
+    }
+
+    /// The sections of the key groups in `range`; none of a database.
+    pub(super) fn sections(&self, range: KeyGroupRange) -> impl Iterator<Item = Result<SectionBlob>> + use<'a> {
+        let (handle, id) = (self.handle, self.operator.operator.id);
+        let mut objects = OpenedObjects::new(self.operator.snapshot, &handle.objects);
+        let wanted = handle.sections.iter().filter(move |section| range.contains(section.group));
+        wanted.map(move |section| objects.section(section, section.id(id, handle.format)))
+    }
+
+    /// Gives the rows that the database has of a state in the given key groups to `visit`, ascending.
+    pub(super) fn rows(
+        &self,
+        state: &StateMeta,
+        groups: KeyGroupRange,
+        visit: RowVisit<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let rows = self.operator.snapshot.databases.rows(self, state, groups, visit);
+        rows.map_err(|error| error.in_file(self.label()))
+    }
+}
+
+/// What a database holds of a key group, as a canonical section; `None` if that is nothing.
+fn database_section(database: &KeyedPart<'_>, group: KeyGroup) -> Result<Option<SectionBlob>> {
+    let operator = &database.operator;
+    let id = SectionId { format: FormatId::Canonical, operator: operator.operator.id, owner: Owner::KeyGroup(group) };
+    let groups = KeyGroupRange::new(group, group)?;
+    let mut out = canonical::writer(Vec::new(), id.operator, Compression::None);
+    out.begin(id.owner)?;
+    for state in operator.states().iter().filter(|state| state.kind.is_keyed()) {
+        out.begin_state(&state.name, state.kind)?;
+        let walked = database.rows(state, groups, &mut |_, key, value| {
+            out.pair(key, value)?;
+            Ok(ControlFlow::Continue(()))
+        });
+        walked.map(|_| ())?;
+    }
+    let Some(summary) = out.finish()? else { return Ok(None) };
+    let (bytes, object) = (Blob::from(out.close()?), database.label());
+    let SectionSummary { offset, checksum, entries, .. } = summary;
+    Ok(Some(SectionBlob { id, group, bytes, object, offset, checksum, entries }))
 }
 
 /// The state of one operator of an opened snapshot.
@@ -198,14 +292,24 @@ impl<'a> OperatorReader<'a> {
 
     /// The sections of the key groups in `range`, from whichever subtasks wrote them. Objects are opened (mapped, on a local
     /// file system) when their first section comes up; no byte of a section outside the range is read.
+    ///
+    /// A database is read as canonical sections, made when they come up: each is in memory as a whole. To walk over more than fits
+    /// there, use [`state`](Self::state).
     pub fn sections(&self, range: KeyGroupRange) -> impl Iterator<Item = Result<SectionBlob>> + 'a {
-        let (snapshot, id) = (self.snapshot, self.operator.id);
-        let handles = self.operator.subtasks.iter().filter_map(|subtask| subtask.keyed.as_ref());
-        handles.filter(move |handle| handle.range.intersect(range).is_some()).flat_map(move |handle| {
-            let mut objects = OpenedObjects::new(snapshot, &handle.objects);
-            let wanted = handle.sections.iter().filter(move |section| range.contains(section.group));
-            wanted.map(move |section| objects.section(section, section.id(id, handle.format)))
+        self.keyed_parts(range).flat_map(move |part| {
+            let groups = if part.is_database() { part.handle.range.intersect(range) } else { None };
+            let made = groups.into_iter().flat_map(KeyGroupRange::iter);
+            made.filter_map(move |group| database_section(&part, group).transpose()).chain(part.sections(range))
         })
+    }
+
+    /// The keyed state of the subtasks that have key groups in `range`.
+    pub(super) fn keyed_parts(&self, range: KeyGroupRange) -> impl Iterator<Item = KeyedPart<'a>> + 'a {
+        let operator = *self;
+        let parts = self.operator.subtasks.iter().filter_map(move |subtask| {
+            subtask.keyed.as_ref().map(|handle| KeyedPart { operator, subtask: subtask.index, handle })
+        });
+        parts.filter(move |part| part.handle.range.intersect(range).is_some())
     }
 
     /// The operator state that each subtask wrote, in subtask order: its index, the section's bytes and its object's path.

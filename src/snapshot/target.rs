@@ -16,12 +16,13 @@ pub struct SnapshotTarget {
     directory: ObjectPath,
     random: Arc<dyn RandomSource>,
     compression: Compression,
+    threads: usize,
 }
 
 impl SnapshotTarget {
     /// A snapshot in `directory`, which is one of [`layout`]'s; object names are drawn from `random`.
     pub fn new(storage: Arc<dyn Storage>, directory: ObjectPath, random: Arc<dyn RandomSource>) -> Self {
-        SnapshotTarget { storage, directory, random, compression: Compression::None }
+        SnapshotTarget { storage, directory, random, compression: Compression::None, threads: 1 }
     }
 
     /// The same, with compressed blocks. The default is none.
@@ -34,6 +35,19 @@ impl SnapshotTarget {
     /// How blocks are compressed.
     pub fn compression(&self) -> Compression {
         self.compression
+    }
+
+    /// The same, with objects written on up to so many threads at a time, where a snapshot has several that do not depend on
+    /// each other. The default is the calling thread alone.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// How many threads write at most.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// The storage.
@@ -53,23 +67,26 @@ impl SnapshotTarget {
 
     /// Starts a new object that belongs to this snapshot alone. Nothing is created before the first byte is written.
     pub fn new_object(&self) -> Result<ObjectSink> {
-        self.object(ObjectScope::Exclusive)
+        self.new_object_in(ObjectScope::Exclusive)
     }
 
-    /// Starts a new object in the job's `shared` directory, which later snapshots may name as well. Nothing is created
-    /// before the first byte is written.
-    ///
-    /// Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) for a savepoint, which must not depend on anything
-    /// outside its directory.
+    /// Starts a new object in the job's `shared` directory, which later snapshots may name as well: see
+    /// [`new_object_in`](Self::new_object_in).
     pub fn new_shared_object(&self) -> Result<ObjectSink> {
-        if SnapshotDirectory::parse(self.directory.file_name()) == Some(SnapshotDirectory::Savepoint) {
+        self.new_object_in(ObjectScope::Shared)
+    }
+
+    /// Starts a new object in the directory of this scope, under a random name. Nothing is created before the first byte
+    /// is written.
+    ///
+    /// Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) where a savepoint would depend on anything outside of its
+    /// directory.
+    pub fn new_object_in(&self, scope: ObjectScope) -> Result<ObjectSink> {
+        let is_savepoint = SnapshotDirectory::parse(self.directory.file_name()) == Some(SnapshotDirectory::Savepoint);
+        if is_savepoint && scope != ObjectScope::Exclusive {
             let message = "a savepoint stands alone and cannot be incremental; write it in another format";
             return Err(Error::invalid_input(message).in_file(&self.directory));
         }
-        self.object(ObjectScope::Shared)
-    }
-
-    fn object(&self, scope: ObjectScope) -> Result<ObjectSink> {
         let name = layout::new_object_name(&*self.random)?;
         let path = object_path(&self.directory, scope, &name)?;
         Ok(ObjectSink::new(Arc::clone(&self.storage), path, scope, name))

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::reader::OperatorReader;
+use super::reader::{KeyedPart, OperatorReader};
 use crate::codec::Reader;
 use crate::error::{Error, Result};
 use crate::format::canonical::PairReader;
@@ -12,7 +12,7 @@ use crate::format::schema::{EVENT_TIME, Schema};
 use crate::format::section::{Block, Owner, SectionId, SectionReader};
 use crate::format::{FormatId, manifest::KeyGroupAssignment};
 use crate::ids::SubtaskIndex;
-use crate::key_group::KeyGroupRange;
+use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::serializer::{SerializerSnapshot, Value};
 use crate::state::TimeDomain;
 
@@ -116,15 +116,13 @@ impl<'a> StateReader<'a> {
     /// format, and have no order in the native heap format. Operator state comes subtask by subtask.
     pub fn entries(&self, mut visit: impl FnMut(Entry) -> Result<ControlFlow<()>>) -> Result<()> {
         let schema = self.schema();
-        self.pairs(|block, key, value| {
-            let owner = block.section.owner;
-            let located = |error: Error| block.locate(error.moved_to(block.offset));
-            visit(decode(&schema, owner, key, value).map_err(located)?)
+        self.pairs(|place, key, value| {
+            visit(decode(&schema, place.owner, key, value).map_err(|error| place.locate(error))?)
         })
     }
 
-    /// Gives every entry to `visit` as it is stored: its block, and key and value as the table at [`StateMeta`] has them.
-    pub fn pairs(&self, mut visit: impl FnMut(&Block<'_>, &[u8], &[u8]) -> Result<ControlFlow<()>>) -> Result<()> {
+    /// Gives every entry to `visit` as it is stored: its place, and key and value as the table at [`StateMeta`] has them.
+    pub fn pairs(&self, mut visit: impl FnMut(&EntryPlace<'_>, &[u8], &[u8]) -> Result<ControlFlow<()>>) -> Result<()> {
         self.walk(&mut visit)
             .map(|_| ())
             .map_err(|error| error.in_operator(self.operator.description().label()).in_state(&self.state.name))
@@ -140,14 +138,31 @@ impl<'a> StateReader<'a> {
         }
         let schema = self.schema();
         let wanted = self.key.as_deref();
-        let mut filtered = |block: &Block<'_>, key: &[u8], value: &[u8]| match wanted {
-            Some(wanted) if schema.split_key(key)?.key != wanted => Ok(ControlFlow::Continue(())),
-            _ => visit(block, key, value),
+        let mut filtered = |place: &EntryPlace<'_>, key: &[u8], value: &[u8]| match wanted {
+            Some(wanted) if schema.split_key(key).map_err(|error| place.locate(error))?.key != wanted => {
+                Ok(ControlFlow::Continue(()))
+            }
+            _ => visit(place, key, value),
         };
-        for section in self.operator.sections(self.groups) {
+        for part in self.operator.keyed_parts(self.groups) {
+            let flow = match part.is_database() {
+                true => part.rows(self.state, self.groups, &mut |group, key, value| {
+                    filtered(&EntryPlace::row(group), key, value)
+                }),
+                false => self.walk_sections(&part, &mut filtered),
+            }?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn walk_sections(&self, part: &KeyedPart<'_>, visit: Visit<'_>) -> Result<ControlFlow<()>> {
+        for section in part.sections(self.groups) {
             let section = section?;
             let flow = SectionReader::new(section.bytes.as_slice(), section.offset, section.id)
-                .and_then(|reader| self.walk_section(reader, &mut filtered))
+                .and_then(|reader| self.walk_section(reader, &mut *visit))
                 .map_err(|error| error.in_file(&section.object))?;
             if flow.is_break() {
                 return Ok(flow);
@@ -183,7 +198,8 @@ impl<'a> StateReader<'a> {
             let states = std::slice::from_ref(self.state);
             let schema = Schema::find(self.schema().key, states, block.state, block.kind)
                 .map_err(|error| block.locate(error))?;
-            if block_pairs(&block, schema, &mut order, &mut |key, value| visit(&block, key, value))?.is_break() {
+            let place = EntryPlace::block(&block);
+            if block_pairs(&block, schema, &mut order, &mut |key, value| visit(&place, key, value))?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -191,8 +207,36 @@ impl<'a> StateReader<'a> {
     }
 }
 
-/// Takes a block, a key and a value.
-type Visit<'v> = &'v mut dyn FnMut(&Block<'_>, &[u8], &[u8]) -> Result<ControlFlow<()>>;
+/// Takes the place of an entry, a key and a value.
+type Visit<'v> = &'v mut dyn FnMut(&EntryPlace<'_>, &[u8], &[u8]) -> Result<ControlFlow<()>>;
+
+/// Where an entry lies.
+#[derive(Debug, Clone, Copy)]
+pub struct EntryPlace<'p> {
+    /// The key group it is stored in, or the subtask for operator state.
+    pub owner: Owner,
+    /// The block it is in, where it is in one.
+    block: Option<&'p Block<'p>>,
+}
+
+impl<'p> EntryPlace<'p> {
+    fn block(block: &'p Block<'p>) -> Self {
+        EntryPlace { owner: block.section.owner, block: Some(block) }
+    }
+
+    fn row(group: KeyGroup) -> Self {
+        EntryPlace { owner: Owner::KeyGroup(group), block: None }
+    }
+
+    /// Says of an error in the key or value of the entry where that is. The offset becomes that of the block.
+    pub fn locate(&self, error: Error) -> Error {
+        match (self.block, self.owner) {
+            (Some(block), _) => block.locate(error.moved_to(block.offset)),
+            (None, Owner::KeyGroup(group)) => error.in_key_group(group.0).in_format(FormatId::NativeRocksDb.v1()),
+            (None, Owner::Subtask(_)) => error.in_format(FormatId::NativeRocksDb.v1()),
+        }
+    }
+}
 
 /// Takes a key and a value.
 pub(super) type PairVisit<'v> = &'v mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>;

@@ -42,6 +42,8 @@ pub(super) fn all() -> Vec<Bad> {
     all.extend(made(FormatId::Manifest, &checkpoint, HANDLES));
     all.extend(made(FormatId::Control, &control::claiming().encode().unwrap(), RECORD));
     all.extend(made(FormatId::Control, &control::lease().encode().unwrap(), LEASE));
+    all.extend(made(FormatId::Manifest, &samples::database_manifest().encode().unwrap(), FILES));
+    all.extend(made(FormatId::NativeRocksDb, &samples::identity().encode(), IDENTITY));
     all
 }
 
@@ -366,5 +368,55 @@ const LEASE: [Change; 2] = [
     ("lease-reader-empty", "nobody reads", "reader", Yes, |f| {
         f.set("reader length", 0, &[0]);
         f.set("reader", 0, &[]);
+    }),
+];
+
+const FILES: [Change; 10] = [
+    ("file-name-escapes", "a name that leads out of the directory", "file name", Yes, |f| {
+        f.set("file name", 2, b"../007.sst");
+    }),
+    ("file-name-options", "options, which are never stored", "file name", Yes, |f| {
+        f.set("file name length", 2, &[14]);
+        f.set("file name", 2, b"OPTIONS-000007");
+    }),
+    ("file-name-blob", "a blob file, which no table may refer to", "file name", Yes, |f| {
+        f.set("file name length", 2, &[11]);
+        f.set("file name", 2, b"000007.blob");
+    }),
+    ("file-name-digits", "a table number with a sign", "file name", Yes, |f| f.set("file name", 2, b"+00007.sst")),
+    ("file-twice", "two objects are one file", "files", Yes, |f| {
+        f.set("file name length", 3, &[10]);
+        f.set("file name", 3, b"000007.sst");
+    }),
+    ("files-descend", "files in the wrong order", "files", Yes, |f| {
+        f.set("file name length", 3, &[10]);
+        f.set("file name", 3, b"000006.sst");
+    }),
+    ("files-without-current", "a database without CURRENT", "files", Yes, |f| {
+        f.set("file name length", 0, &[15]);
+        f.set("file name", 0, b"MANIFEST-000004");
+    }),
+    ("files-without-manifest", "a database without a manifest", "files", Yes, |f| {
+        f.set("file name length", 1, &[10]);
+        f.set("file name", 1, b"000005.sst");
+    }),
+    ("files-huge", "more files than bytes", "files", Yes, |f| f.set("files", 0, &[0xFF, 0xFF, 0x7F])),
+    ("files-in-savepoint", "a savepoint with a shared table", "object scope", Yes, |f| {
+        f.set("snapshot kind", 0, &[2]);
+    }),
+];
+
+const IDENTITY: [Change; 7] = [
+    ("wrong-magic", "not one of our databases", "magic", No, |f| f.set("magic", 0, b"rocks")),
+    ("other-format", "the identity claims to be a section", "format", Yes, |f| f.set("format", 0, &[2])),
+    ("unknown-version", "version 2", "version", Yes, |f| f.set("version", 0, &[0, 2])),
+    ("crc", "the checksum is wrong", "crc", No, |f| f.set("crc", 0, &[0; 4])),
+    ("max-parallelism-0", "max parallelism 0", "max parallelism", Yes, |f| f.set("max parallelism", 0, &[0; 4])),
+    ("max-parallelism-huge", "max parallelism 32,769", "max parallelism", Yes, |f| {
+        f.set("max parallelism", 0, &[0, 0, 0x80, 1]);
+    }),
+    ("trailing-bytes", "bytes after the checksum", "identity", No, |f| {
+        let end = f.fields.len();
+        f.insert(end, vec![("garbage".to_owned(), vec![0; 4])]);
     }),
 ];

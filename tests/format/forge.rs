@@ -61,6 +61,12 @@ impl Forge {
             self.fields[end].1 = digest(&body).0.to_vec();
             return;
         }
+        if self.format == FormatId::NativeRocksDb {
+            let end = self.find("crc", 0);
+            let covered: Vec<u8> = self.fields[..end].iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+            self.fields[end].1 = crc32fast::hash(&covered).to_be_bytes().to_vec();
+            return;
+        }
         let (mut header, mut record, mut ordinal) = (None, Vec::new(), 0u32);
         for (name, bytes) in &mut self.fields {
             if !name.ends_with(" crc") {

@@ -5,6 +5,7 @@ use millpond::format::FormatId;
 use millpond::format::manifest::{
     KeyedHandle, Manifest, ObjectRef, OperatorSnapshot, OperatorStateContent, SubtaskSnapshot,
 };
+use millpond::format::native_rocksdb::Identity;
 use millpond::format::record::{StateKind, StateMeta};
 use millpond::format::schema::{EVENT_TIME, Schema, Stamped};
 use millpond::format::section::{Owner, SectionId, StateTotals};
@@ -65,7 +66,7 @@ fn subtask(subtask: &SubtaskSnapshot) -> Value {
 }
 
 fn keyed(handle: &KeyedHandle) -> Value {
-    let KeyedHandle { format, range, objects, sections, states } = handle;
+    let KeyedHandle { format, range, objects, sections, files, states } = handle;
     let section = |section: &millpond::format::manifest::SectionRef| {
         json!({
             "key_group": section.group.0,
@@ -76,6 +77,14 @@ fn keyed(handle: &KeyedHandle) -> Value {
             "entries": section.entries,
         })
     };
+    if *format == FormatId::NativeRocksDb {
+        return json!({
+            "format": format.name(),
+            "key_groups": [range.first().0, range.last().0],
+            "files": files.iter().map(ToString::to_string).zip(objects.iter().map(object)).collect::<Map<_, _>>(),
+            "states": totals(states),
+        });
+    }
     json!({
         "format": format.name(),
         "key_groups": [range.first().0, range.last().0],
@@ -83,6 +92,11 @@ fn keyed(handle: &KeyedHandle) -> Value {
         "sections": sections.iter().map(section).collect::<Vec<_>>(),
         "states": totals(states),
     })
+}
+
+pub(super) fn identity(identity: &Identity) -> Value {
+    let Identity { operator, max_parallelism } = identity;
+    json!({ "operator": operator.to_string(), "max_parallelism": max_parallelism.get() })
 }
 
 fn object(object: &ObjectRef) -> Value {

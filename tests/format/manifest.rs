@@ -253,3 +253,40 @@ fn uids_give_the_ids() {
     manifest.sort();
     assert_eq!(manifest.encode().unwrap_err().place().field, Some("uid"));
 }
+
+#[test]
+fn a_database_names_its_files() {
+    let manifest = samples::database_manifest();
+    assert_eq!(Manifest::decode(&manifest.encode().unwrap()).unwrap(), manifest);
+    let handle = manifest.operators[0].subtasks[0].keyed.as_ref().unwrap();
+    let names: Vec<String> = handle.database_files().map(|(file, _)| file.to_string()).collect();
+    assert_eq!(names, ["CURRENT", "MANIFEST-000005", "000007.sst", "1000012.sst"]);
+    assert_eq!(manifest.objects().count(), 4);
+}
+
+#[test]
+fn the_handle_of_a_database_has_files_and_no_sections() {
+    let cases: [fn(&mut KeyedHandle); 5] = [
+        |handle| handle.files.truncate(3),
+        |handle| handle.objects.truncate(3),
+        |handle| handle.format = FormatId::Canonical,
+        |handle| {
+            let other = manifest(SnapshotKind::Checkpoint);
+            handle.sections = other.operator(aircraft()).unwrap().subtasks[1].keyed.as_ref().unwrap().sections.clone();
+        },
+        |handle| handle.files.swap(2, 3),
+    ];
+    for change in cases {
+        let mut manifest = samples::database_manifest();
+        change(manifest.operators[0].subtasks[0].keyed.as_mut().unwrap());
+        assert_eq!(manifest.encode().unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn the_digest_of_the_content_depends_on_the_files_of_a_database() {
+    let manifest = samples::database_manifest();
+    let mut other = manifest.clone();
+    other.operators[0].subtasks[0].keyed.as_mut().unwrap().objects[2].digest = digest(b"other");
+    assert_ne!(manifest.keyed_digest().unwrap(), other.keyed_digest().unwrap());
+}

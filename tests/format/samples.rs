@@ -5,6 +5,7 @@ use millpond::format::manifest::{
     KeyGroupAssignment, KeyedHandle, Manifest, ObjectRef, ObjectScope, OperatorSnapshot, OperatorStateContent,
     OperatorStateHandle, SectionRef, SnapshotKind, SubtaskSnapshot,
 };
+use millpond::format::native_rocksdb::{FileName, Identity};
 use millpond::format::record::{StateKind, StateMeta};
 use millpond::format::schema::{EVENT_TIME, PROCESSING_TIME};
 use millpond::format::section::{Owner, SectionSummary, StateTotals};
@@ -235,6 +236,7 @@ fn aircraft_operator(shared: bool) -> OperatorSnapshot {
         range: range(0),
         objects: vec![object(ObjectScope::Exclusive, "5d41402abc4b2a76b9719d911017c592", length)],
         sections: vec![SectionRef::new(&summary, 0).unwrap()],
+        files: vec![],
         states: summary.states,
     };
     let scope = if shared { ObjectScope::Shared } else { ObjectScope::Exclusive };
@@ -254,6 +256,7 @@ fn aircraft_operator(shared: bool) -> OperatorSnapshot {
             object(scope, "9e107d9d372bb6826bd81d3542a419d6", 300),
         ],
         sections: vec![section(43, 0, 0, 600, 7), section(50, 1, 0, 300, 2), section(60, 0, 600, 400, 1)],
+        files: vec![],
         states: vec![],
     };
     let (inline, summary) = operator_section();
@@ -274,6 +277,41 @@ fn aircraft_operator(shared: bool) -> OperatorSnapshot {
             subtask(2, true, None, None),
         ],
     }
+}
+
+/// The handle of a database: what belongs to one checkpoint is exclusive, tables are shared with others.
+fn database() -> KeyedHandle {
+    let objects = vec![
+        object(ObjectScope::Exclusive, "0cc175b9c0f1b6a831c399e269772661", 16),
+        object(ObjectScope::Exclusive, "92eb5ffee6ae2fec3ad71c777531578f", 412),
+        object(ObjectScope::Shared, "4a8a08f09d37b73795649038408b5f33", 1_733),
+        object(ObjectScope::Shared, "8277e0910d750195b448797616e091ad", 67_108_992),
+    ];
+    KeyedHandle {
+        format: FormatId::NativeRocksDb,
+        range: max().all_groups(),
+        objects,
+        sections: vec![],
+        files: vec![FileName::Current, FileName::Manifest(5), FileName::Table(7), FileName::Table(1_000_012)],
+        states: vec![],
+    }
+}
+
+/// A checkpoint of one operator of one subtask, whose keyed state is a database.
+pub(crate) fn database_manifest() -> Manifest {
+    let mut manifest = manifest(SnapshotKind::Checkpoint);
+    manifest.operators = vec![OperatorSnapshot {
+        parallelism: Parallelism::new(1, max()).unwrap(),
+        states: keyed_states(),
+        subtasks: vec![SubtaskSnapshot { keyed: Some(database()), ..SubtaskSnapshot::empty(SubtaskIndex(0)) }],
+        ..aircraft_operator(true)
+    }];
+    manifest
+}
+
+/// What a database says of itself.
+pub(crate) fn identity() -> Identity {
+    Identity { operator: aircraft(), max_parallelism: max() }
 }
 
 /// An operator without uid and without keyed state.

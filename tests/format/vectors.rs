@@ -12,6 +12,7 @@ use millpond::format::FormatId;
 use millpond::format::annotate;
 use millpond::format::control::Control;
 use millpond::format::manifest::{Manifest, SnapshotKind};
+use millpond::format::native_rocksdb::Identity;
 use millpond::format::section::SectionReader;
 use millpond::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
@@ -30,17 +31,19 @@ pub(super) fn root() -> PathBuf {
 /// A vector: format, name, and how its bytes came to be.
 type Good = (FormatId, &'static str, fn() -> Vec<u8>);
 
-const GOOD: [Good; 12] = [
+const GOOD: [Good; 14] = [
     (FormatId::Manifest, "checkpoint", || samples::manifest(SnapshotKind::Checkpoint).encode().unwrap()),
     (FormatId::Manifest, "savepoint", || samples::manifest(SnapshotKind::Savepoint).encode().unwrap()),
     (FormatId::Manifest, "empty", || {
         Manifest { operators: vec![], ..samples::manifest(SnapshotKind::Checkpoint) }.encode().unwrap()
     }),
+    (FormatId::Manifest, "database", || samples::database_manifest().encode().unwrap()),
     (FormatId::Canonical, "all-kinds", || samples::canonical_section(Compression::None).0),
     (FormatId::Canonical, "lz4", || samples::compressible_section(Compression::Lz4).0),
     (FormatId::Canonical, "zstd", || samples::compressible_section(Compression::Zstd).0),
     (FormatId::NativeHeap, "all-kinds", || samples::native_section().0),
     (FormatId::Operator, "all-kinds", || samples::operator_section().0),
+    (FormatId::NativeRocksDb, "identity", || samples::identity().encode()),
     (FormatId::Control, "record", || control::record().encode().unwrap()),
     (FormatId::Control, "claiming", || control::claiming().encode().unwrap()),
     (FormatId::Control, "lease", || control::lease().encode().unwrap()),
@@ -78,6 +81,9 @@ pub(super) fn decode(format: FormatId, bytes: &[u8]) -> Result<Value> {
     }
     if format == FormatId::Control {
         return Control::decode(bytes).map(|control| control::describe(&control));
+    }
+    if format == FormatId::NativeRocksDb {
+        return Identity::decode(bytes).map(|identity| described::identity(&identity));
     }
     let id = sections::id(format);
     let states = if format == FormatId::Operator { samples::operator_states() } else { samples::keyed_states() };
@@ -170,7 +176,7 @@ fn every_flipped_bit_is_found_and_placed() {
 
 /// Where the blocks of a section lie, and the states they are of.
 fn block_ranges(format: FormatId, bytes: &[u8]) -> Vec<(usize, usize, String)> {
-    if matches!(format, FormatId::Manifest | FormatId::Control) {
+    if matches!(format, FormatId::Manifest | FormatId::Control | FormatId::NativeRocksDb) {
         return vec![];
     }
     SectionReader::new(bytes, 0, sections::id(format))

@@ -8,7 +8,9 @@ use millpond::backend::fuzz::fuzz_heap_table;
 use millpond::codec::Writer;
 use millpond::format::annotate;
 use millpond::format::flink::fuzz as flink;
-use millpond::format::fuzz::{fuzz_canonical, fuzz_control, fuzz_manifest, fuzz_native_heap, fuzz_operator};
+use millpond::format::fuzz::{
+    fuzz_canonical, fuzz_control, fuzz_manifest, fuzz_native_heap, fuzz_native_rocksdb, fuzz_operator,
+};
 use millpond::serializer::fuzz::{fuzz_compatibility, fuzz_description, fuzz_serializers, fuzz_value};
 use millpond::serializer::{
     Bytes, F64, I64, List, Map, Msgpack, Opt, Serializer, Str, TimeWindow, Tuple2, Tuple4, U64, Window,
@@ -29,12 +31,13 @@ const fn target(name: &'static str, body: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>
     Target { name, body, seeds }
 }
 
-pub(super) const TARGETS: [Target; 19] = [
+pub(super) const TARGETS: [Target; 20] = [
     target("decode_manifest", fuzz_manifest, || vectors("manifest")),
     target("decode_control", fuzz_control, || vectors("control")),
     target("decode_canonical", fuzz_canonical, || vectors("canonical")),
     target("decode_native_heap", fuzz_native_heap, || vectors("native-heap")),
     target("decode_operator", fuzz_operator, || vectors("operator")),
+    target("decode_native_rocksdb", fuzz_native_rocksdb, databases),
     target("decode_description", fuzz_description, descriptions),
     target("decode_value", fuzz_value, descriptions),
     target("decode_typed", fuzz_serializers, typed),
@@ -78,6 +81,12 @@ fn vectors(format: &str) -> Vec<Vec<u8>> {
     let hex = directories.iter().flat_map(|directory| files(directory));
     let hex = hex.filter(|path| path.extension().is_some_and(|extension| extension == "hex"));
     hex.map(|path| annotate::parse(&String::from_utf8(content(&path)).unwrap()).unwrap()).collect()
+}
+
+/// Identities, and the other things that make up a database.
+fn databases() -> Vec<Vec<u8>> {
+    let parts = [&b"CURRENT"[..], b"MANIFEST-000005", b"MANIFEST-000005\n", b"000007.sst", b"\0\x05\x06N804JB"];
+    vectors("native-rocksdb").into_iter().chain(parts.map(<[u8]>::to_vec)).collect()
 }
 
 #[derive(Clone, Serialize, Deserialize)]

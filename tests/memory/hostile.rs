@@ -79,6 +79,7 @@ fn keyed(index: u32, subtasks: u32, states: &[StateMeta], sections: u64) -> Subt
         range,
         objects: vec![object],
         sections: (0..sections).map(section).collect(),
+        files: Vec::new(),
         states: totals.collect(),
     };
     SubtaskSnapshot { index: SubtaskIndex(index), finished: false, keyed: Some(handle), operator: None }

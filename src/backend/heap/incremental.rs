@@ -150,7 +150,7 @@ pub(super) fn handle(
     let format = FormatId::NativeHeap;
     let states = totals.finish();
     lineage.record(home, parts);
-    Ok((!sections.is_empty()).then_some(KeyedHandle { format, range, objects, sections, states }))
+    Ok((!sections.is_empty()).then_some(KeyedHandle { format, range, objects, sections, files: Vec::new(), states }))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use millpond::snapshot::{OperatorReader, SnapshotReader};
 
 use super::Outcome;
 use super::failure::Failure;
-use super::open::Location;
+use super::open::{Location, Trusted};
 use super::output::Output;
 use super::progress::Progress;
 
@@ -24,7 +24,7 @@ the format counts them: in the native heap format the map of a key is one entry,
 items is. Bytes of a state are those of its entries before compression; bytes of key groups, subtasks and files \
 are as stored.
 
-Where a snapshot was written without counting, entries and bytes are shown as `?`; --count reads all data and counts.
+Where a snapshot was written without counting, entries and bytes are shown as `?`; --count reads all data and counts; of a RocksDB database only with --trusted.
 
 Examples:
   millpond inspect /data/checkpoints/4a1f.../chk-12
@@ -42,6 +42,8 @@ pub(super) struct Arguments {
     /// Count entries and bytes by reading all data, instead of trusting the manifest.
     #[arg(long)]
     count: bool,
+    #[command(flatten)]
+    trusted: Trusted,
     /// Print one JSON document.
     #[arg(long)]
     pub(super) json: bool,
@@ -52,7 +54,7 @@ type Counts = BTreeMap<(String, String), (u64, u64)>;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let location = Location::find(&arguments.path)?;
-    let snapshot = location.open()?;
+    let snapshot = arguments.trusted.apply(location.open()?);
     let counts = match arguments.count {
         true => Some(count(&snapshot).map_err(|error| location.failure(&error))?),
         false => None,

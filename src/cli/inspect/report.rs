@@ -201,6 +201,8 @@ impl Subtask {
     fn new(subtask: &SubtaskSnapshot) -> Self {
         let SubtaskSnapshot { index, finished, keyed, operator } = subtask;
         let sections: &[SectionRef] = keyed.as_ref().map(|handle| handle.sections.as_slice()).unwrap_or_default();
+        let database =
+            keyed.iter().flat_map(|handle| handle.database_files()).map(|(_, object)| object.length).sum::<u64>();
         Subtask {
             index: index.0,
             finished: *finished,
@@ -208,7 +210,7 @@ impl Subtask {
             first_key_group: keyed.as_ref().map(|handle| handle.range.first().0),
             last_key_group: keyed.as_ref().map(|handle| handle.range.last().0),
             keyed_entries: sections.iter().map(|section| section.entries).sum(),
-            keyed_bytes: sections.iter().map(|section| section.length).sum(),
+            keyed_bytes: sections.iter().map(|section| section.length).sum::<u64>() + database,
             operator_state_bytes: operator.as_ref().map_or(0, |handle| match &handle.content {
                 OperatorStateContent::Inline(bytes) => bytes.len() as u64,
                 OperatorStateContent::Object(object) => object.length,

@@ -72,9 +72,16 @@ fn annotate_subtask(notes: &mut Notes<'_>, index: u32) -> Result<()> {
 }
 
 fn annotate_keyed(notes: &mut Notes<'_>) -> Result<()> {
-    notes.tag("format", |tag| FormatId::from_tag(tag).map(|format| format.name().to_owned()))?;
+    let format = notes.tag("format", |tag| FormatId::from_tag(tag).map(|format| format.name().to_owned()))?;
     notes.u16("first key group")?;
     notes.u16("last key group")?;
+    if format == FormatId::NativeRocksDb.tag() {
+        for _ in 0..notes.varint("files")? {
+            notes.text("file name")?;
+            annotate_object(notes)?;
+        }
+        return annotate_totals(notes);
+    }
     for _ in 0..notes.varint("objects")? {
         annotate_object(notes)?;
     }

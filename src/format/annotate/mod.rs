@@ -8,6 +8,7 @@
 //! bytes say. [`parse`] reads the bytes of such a text back and ignores everything from `#` on.
 
 mod control;
+mod database;
 mod manifest;
 mod section;
 
@@ -50,6 +51,7 @@ pub fn annotate(bytes: &[u8], schemas: Schemas<'_>) -> Result<Vec<Field>> {
     match preamble::detect(bytes) {
         Some(FormatId::Manifest) => manifest::annotate(&mut notes)?,
         Some(FormatId::Control) => control::annotate(&mut notes)?,
+        Some(FormatId::NativeRocksDb) => database::annotate(&mut notes)?,
         Some(format) => section::annotate(&mut notes, format, schemas)?,
         None => return Err(Error::corrupt("these are no bytes of a known format").at_offset(0).in_field("magic")),
     }

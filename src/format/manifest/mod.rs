@@ -1,7 +1,8 @@
 //! The manifest: the one file that makes a snapshot, because it is written last.
 //!
 //! It says which operators a snapshot has, which states they have and how those are encoded, and for every subtask where
-//! its state lies: which objects, and inside them which section for which key group. Small operator state is in the
+//! its state lies: which objects, and inside them which section for which key group, or which file of a database each
+//! is. Small operator state is in the
 //! manifest itself. What a manifest names is complete and final; what it does not name does not belong to the snapshot.
 //!
 //! Vocabulary. An *object* is a named sequence of bytes in a storage; its *scope* says which directory it lies in and how
@@ -14,6 +15,7 @@
 //! * Key-group ranges are disjoint and inside the max parallelism. If every subtask has keyed state, they cover it.
 //! * Every section lies inside its object and inside its subtask's range, and overlaps no other. Of an exclusive object
 //!   every byte belongs to a section.
+//! * The files of a database are all there is to it: `CURRENT`, one manifest and tables, each one object.
 //! * A savepoint has exclusive objects only, so that it can be moved and outlives everything else.
 //!
 //! The BLAKE3 digest of everything before it ends the file and is compared before the body is looked at. The manifest
@@ -24,6 +26,7 @@ mod v1;
 
 use crate::codec::{Digest, Reader, Writer, digest};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::native_rocksdb::FileName;
 use crate::format::record::StateMeta;
 use crate::format::section::{Owner, SectionId, SectionSummary, StateTotals};
 use crate::format::{FormatId, Limits, preamble};
@@ -106,14 +109,16 @@ pub struct SubtaskSnapshot {
 /// Where the keyed state of one subtask lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyedHandle {
-    /// Format of the sections.
+    /// Format of the sections, or [`NativeRocksDb`](FormatId::NativeRocksDb) for a database.
     pub format: FormatId,
-    /// The key groups the subtask had.
+    /// The key groups the subtask had. A database may hold rows of others, which do not belong to the state.
     pub range: KeyGroupRange,
-    /// The objects with the sections; each has at least one.
+    /// The objects with the sections, each of which has at least one; or the files of a database.
     pub objects: Vec<ObjectRef>,
-    /// The sections, one per key group that has entries, ascending.
+    /// The sections, one per key group that has entries, ascending; none for a database.
     pub sections: Vec<SectionRef>,
+    /// For a database, which of its files each object is, ascending; empty for every other format.
+    pub files: Vec<FileName>,
     /// Entries and bytes of each state that has any, ascending by name; empty where nobody counted.
     pub states: Vec<StateTotals>,
 }
@@ -249,11 +254,12 @@ impl Manifest {
     }
 
     /// BLAKE3 over what the keyed state is, not where it lies: for every operator its id, max parallelism, serializers
-    /// and keyed states, and for every key group the format, length, entry count and XXH3-64 of its section.
+    /// and keyed states, and for every key group the format, length, entry count and XXH3-64 of its section;
+    /// for every database its key groups and the names, lengths and BLAKE3 digests of its files.
     ///
     /// For canonical snapshots with the same compression, equal keyed state gives an equal digest at any parallelism.
     /// Unequal digests prove a difference. Equal ones make a difference unlikely, unless somebody wants one: the sections
-    /// come in by a checksum that is easily forged. Operator state is left out, since how it is divided among subtasks
+    /// come in by a checksum that is easily forged. Databases that hold the same usually differ. Operator state is left out, since how it is divided among subtasks
     /// depends on the parallelism.
     pub fn keyed_digest(&self) -> Result<Digest> {
         let mut out = Writer::new();
@@ -324,6 +330,11 @@ impl SubtaskSnapshot {
 }
 
 impl KeyedHandle {
+    /// The files of a database, with their objects, ascending; nothing for any other format.
+    pub fn database_files(&self) -> impl Iterator<Item = (FileName, &ObjectRef)> {
+        self.files.iter().copied().zip(&self.objects)
+    }
+
     /// The section of a key group, and the object it lies in; `None` if the group has no entries.
     pub fn section(&self, group: KeyGroup) -> Option<(&SectionRef, &ObjectRef)> {
         let position = self.sections.binary_search_by_key(&group, |section| section.group).ok()?;

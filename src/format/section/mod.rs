@@ -111,7 +111,7 @@ impl Owner {
         let fits = match (format, self) {
             (FormatId::Canonical | FormatId::NativeHeap, owner) => matches!(owner, Owner::KeyGroup(_)),
             (FormatId::Operator, owner) => matches!(owner, Owner::Subtask(_)),
-            (FormatId::Manifest | FormatId::Control, _) => false,
+            (FormatId::Manifest | FormatId::NativeRocksDb | FormatId::Control, _) => false,
         };
         if fits {
             Ok(())

@@ -92,7 +92,11 @@ impl<S: Sink> SectionWriter<S> {
     pub fn new(sink: S, format: FormatId, operator: OperatorId, compression: Compression) -> Self {
         let block_bytes = match format {
             FormatId::NativeHeap => NATIVE_BLOCK_BYTES,
-            FormatId::Manifest | FormatId::Canonical | FormatId::Operator | FormatId::Control => SORTED_BLOCK_BYTES,
+            FormatId::Manifest
+            | FormatId::Canonical
+            | FormatId::Operator
+            | FormatId::NativeRocksDb
+            | FormatId::Control => SORTED_BLOCK_BYTES,
         };
         SectionWriter {
             sink,

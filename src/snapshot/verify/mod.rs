@@ -6,11 +6,13 @@
 //! What is checked: the manifest's digest and everything it must keep to; that every object is there, has its length and
 //! its BLAKE3 digest; of every section the checksum, of every block the CRC; that every entry is in order, decodes by the
 //! serializer its state declares, down to the last byte, and hashes to the key group it is stored in; that entries and
-//! bytes add up to what the manifest says. Native heap entries have no order, so a key that occurs twice is not noticed.
+//! bytes add up to what the manifest says. The files of a database are checked as objects; its rows, like entries, only if the snapshot is
+//! [trusted](super::Trust). Native heap entries have no order, so a key that occurs twice is not noticed.
 //!
 //! Failure behaviour: damage ends the check of the smallest thing that can be left out (an object, a section, a block), not
 //! the check. A digest that does not match is reported where nothing inside the object explains it.
 
+mod database;
 mod object;
 mod section;
 
@@ -73,6 +75,10 @@ pub struct Verification {
     pub bytes: u64,
     /// Sections that were checked to their end.
     pub sections: u64,
+    /// Databases all rows of which were checked.
+    pub databases: u64,
+    /// Databases of which they were not, because a file is damaged or cannot be read, or because the snapshot is not trusted.
+    pub incomplete_databases: u64,
     /// Sections that were not, because they, or the object they lie in, are damaged or cannot be read.
     pub incomplete_sections: u64,
     /// Blocks whose entries were checked.
@@ -100,7 +106,12 @@ type Observer<'o> = &'o mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>;
 /// A damaged manifest is a finding; a missing or unreadable one is an error, as is a break by `observe`
 /// ([`Aborted`](ErrorKind::Aborted)).
 pub fn verify(storage: Arc<dyn Storage>, directory: ObjectPath, observe: Observer<'_>) -> Result<Verification> {
-    match SnapshotReader::open(storage, directory) {
+    verify_opened(SnapshotReader::open(storage, directory), observe)
+}
+
+/// The same for a snapshot that was opened, or could not be: for readers with further settings.
+pub fn verify_opened(opened: Result<SnapshotReader>, observe: Observer<'_>) -> Result<Verification> {
+    match opened {
         Ok(snapshot) => snapshot.verify(observe),
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             let finding = Finding { severity: Severity::Damaged, subtask: None, error };
@@ -206,6 +217,9 @@ impl<'c> Check<'c> {
     }
 
     fn keyed(&mut self, operator: &OperatorReader<'_>, subtask: SubtaskIndex, handle: &KeyedHandle) -> Result<()> {
+        if handle.format == FormatId::NativeRocksDb {
+            return self.database(operator, subtask, handle);
+        }
         let before = self.findings();
         let mut totals = Totals::new();
         for (position, object) in handle.objects.iter().enumerate() {

@@ -119,7 +119,7 @@ fn check_block(place: &Place<'_>, block: &Block<'_>, order: &mut PairReader) -> 
 }
 
 /// Checks that the parts of an entry are values of their types. Their lengths are known to be right.
-fn decodes(schema: &Schema<'_>, key: &[u8], value: &[u8]) -> Result<()> {
+pub(super) fn decodes(schema: &Schema<'_>, key: &[u8], value: &[u8]) -> Result<()> {
     let state = schema.state;
     if !schema.key.is_opaque() && !state.namespace.is_opaque() && !state.user_key.is_opaque() {
         let parts = schema.split_key(key)?;

@@ -190,7 +190,14 @@ impl World {
             max_parallelism: max(),
             key: Some(S::String),
             states: vec![state],
-            keyed: Some(KeyedHandle { format: FormatId::NativeHeap, range, objects, sections, states: vec![] }),
+            keyed: Some(KeyedHandle {
+                format: FormatId::NativeHeap,
+                range,
+                objects,
+                sections,
+                files: vec![],
+                states: vec![],
+            }),
             operator_state: None,
         }])
     }

@@ -8,6 +8,7 @@ use crate::format::manifest::{
     KeyGroupAssignment, KeyedHandle, Manifest, ObjectRef, ObjectScope, OperatorSnapshot, OperatorStateContent,
     OperatorStateHandle, SectionRef, SnapshotKind, SubtaskSnapshot,
 };
+use crate::format::native_rocksdb::{FileName, check_files};
 use crate::format::record::{StateKind, StateMeta};
 use crate::format::section::StateTotals;
 use crate::format::{FormatId, Limits};
@@ -21,6 +22,8 @@ const MIN_OPERATOR_BYTES: usize = 16 + 1 + 4 + 4 + 1 + 1 + 1 + 1;
 const MIN_STATE_BYTES: usize = 2 + 1 + 1 + 9;
 /// Fewest bytes of an object: scope, name, length, digest.
 const MIN_OBJECT_BYTES: usize = 1 + 2 + 1 + 32;
+/// Fewest bytes of a file: its name, and an object.
+const MIN_FILE_BYTES: usize = 1 + 7 + MIN_OBJECT_BYTES;
 /// Fewest bytes of a section: group, object, offset, length, checksum, entries.
 const MIN_SECTION_BYTES: usize = 2 + 1 + 1 + 1 + 8 + 1;
 /// Bytes of the shortest possible section.
@@ -159,7 +162,7 @@ impl Decoder<'_> {
             return Err(at.corrupt("subtask flags", "keyed state of an operator without a key serializer"));
         }
         let format = self.tag("format", FormatId::from_tag)?;
-        if !matches!(format, FormatId::Canonical | FormatId::NativeHeap) {
+        if !matches!(format, FormatId::Canonical | FormatId::NativeHeap | FormatId::NativeRocksDb) {
             return Err(at.corrupt("format", format!("keyed state cannot be in {format} format")));
         }
         let at = self.input.clone();
@@ -167,6 +170,9 @@ impl Decoder<'_> {
         let last = KeyGroup(self.input.u16("last key group")?);
         let range = KeyGroupRange::new(first, last).map_err(|error| refuse(&at, "first key group", &error))?;
         ranges.add(range, &at)?;
+        if format == FormatId::NativeRocksDb {
+            return self.database(operator, range);
+        }
         let count = self.count(MIN_OBJECT_BYTES, range.len(), "objects")?;
         let mut objects = Vec::new();
         for _ in 0..count {
@@ -175,7 +181,23 @@ impl Decoder<'_> {
         let at = self.input.clone();
         let (sections, entries) = self.sections(range, &objects)?;
         let states = self.totals(&operator.states, true, Some(entries), &at)?;
-        Ok(KeyedHandle { format, range, objects, sections, states })
+        Ok(KeyedHandle { format, range, objects, sections, files: Vec::new(), states })
+    }
+
+    fn database(&mut self, operator: &OperatorSnapshot, range: KeyGroupRange) -> Result<KeyedHandle> {
+        let start = self.input.clone();
+        let count = self.count(MIN_FILE_BYTES, self.limits.objects, "files")?;
+        let (mut files, mut objects) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let at = self.input.clone();
+            files
+                .push(FileName::parse(self.input.str("file name")?).map_err(|error| refuse(&at, "file name", &error))?);
+            objects.push(self.object()?);
+        }
+        check_files(&files).map_err(|error| refuse(&start, "files", &error))?;
+        let at = self.input.clone();
+        let states = self.totals(&operator.states, true, None, &at)?;
+        Ok(KeyedHandle { format: FormatId::NativeRocksDb, range, objects, sections: Vec::new(), files, states })
     }
 
     fn sections(&mut self, range: KeyGroupRange, objects: &[ObjectRef]) -> Result<(Vec<SectionRef>, u64)> {

@@ -100,11 +100,22 @@ fn encode_subtask(subtask: &SubtaskSnapshot, states: &[StateMeta], out: &mut Wri
 }
 
 fn encode_keyed(handle: &KeyedHandle, states: &[StateMeta], out: &mut Writer) -> Result<()> {
-    let KeyedHandle { format, range, objects, sections, states: totals } = handle;
+    let KeyedHandle { format, range, objects, sections, files, states: totals } = handle;
     out.u8(format.tag());
     out.u16(range.first().0);
     out.u16(range.last().0);
     out.length(objects.len());
+    if *format == FormatId::NativeRocksDb {
+        check_database(handle)?;
+        for (file, object) in handle.database_files() {
+            out.str(&file.to_string());
+            encode_object(object, out);
+        }
+        return encode_totals(totals, states, out);
+    }
+    if !files.is_empty() {
+        return Err(Error::invalid_input(format!("names of database files in a handle of {format} format")));
+    }
     objects.iter().for_each(|object| encode_object(object, out));
     out.length(sections.len());
     for section in sections {
@@ -117,6 +128,19 @@ fn encode_keyed(handle: &KeyedHandle, states: &[StateMeta], out: &mut Writer) ->
         out.varint(*entries);
     }
     encode_totals(totals, states, out)
+}
+
+/// Checks what has no encoding in the handle of a database.
+fn check_database(handle: &KeyedHandle) -> Result<()> {
+    if handle.files.len() != handle.objects.len() || !handle.sections.is_empty() {
+        return Err(Error::invalid_input(format!(
+            "a database of {} files in {} objects and {} sections; every file is one object, and there are no sections",
+            handle.files.len(),
+            handle.objects.len(),
+            handle.sections.len()
+        )));
+    }
+    Ok(())
 }
 
 fn encode_object(object: &ObjectRef, out: &mut Writer) {
@@ -151,9 +175,10 @@ pub(super) fn encode_keyed_content(manifest: &Manifest, out: &mut Writer) -> Res
         let keyed: Vec<&StateMeta> = operator.states.iter().filter(|state| state.kind.is_keyed()).collect();
         out.length(keyed.len());
         keyed.into_iter().try_for_each(|state| encode_state(state, out))?;
-        let handles = operator.subtasks.iter().filter_map(|subtask| subtask.keyed.as_ref());
+        let handles: Vec<&KeyedHandle> =
+            operator.subtasks.iter().filter_map(|subtask| subtask.keyed.as_ref()).collect();
         let mut sections: Vec<(&SectionRef, FormatId)> =
-            handles.flat_map(|handle| handle.sections.iter().map(|section| (section, handle.format))).collect();
+            handles.iter().flat_map(|handle| handle.sections.iter().map(|section| (section, handle.format))).collect();
         sections.sort_by_key(|(section, _)| section.group);
         out.length(sections.len());
         for (section, format) in sections {
@@ -163,6 +188,20 @@ pub(super) fn encode_keyed_content(manifest: &Manifest, out: &mut Writer) -> Res
             out.u64(section.checksum);
             out.varint(section.entries);
         }
+        handles.iter().filter(|handle| handle.format == FormatId::NativeRocksDb).for_each(|handle| {
+            encode_database_content(handle, out);
+        });
     }
     Ok(())
+}
+
+fn encode_database_content(handle: &KeyedHandle, out: &mut Writer) {
+    out.u16(handle.range.first().0);
+    out.u16(handle.range.last().0);
+    out.length(handle.files.len());
+    for (file, object) in handle.database_files() {
+        out.str(&file.to_string());
+        out.varint(object.length);
+        out.raw(&object.digest.0);
+    }
 }

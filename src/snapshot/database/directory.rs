@@ -1,0 +1,172 @@
+//! Local directories, and the files that go into them and come out of them.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::format::native_rocksdb::FileName;
+
+/// Bytes that are copied at a time.
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
+
+/// Directories tried for a free name.
+const ATTEMPTS: u64 = 1 << 20;
+
+/// A local directory that was made for one purpose; dropping it removes it, with the files that lie in it and in the
+/// directories of one level below.
+#[derive(Debug)]
+pub struct ScratchDirectory {
+    path: PathBuf,
+}
+
+impl ScratchDirectory {
+    /// Makes a new directory in `parent`, which is created if it is not there. What lies there already is left alone.
+    pub fn create_in(parent: &Path, label: &str) -> Result<Self> {
+        DirBuilder::new().recursive(true).create(parent).map_err(|error| failed("cannot create", parent, error))?;
+        for number in 0..ATTEMPTS {
+            let path = parent.join(format!("{label}-{number}"));
+            match make(&path) {
+                Ok(()) => return Ok(ScratchDirectory { path }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed("cannot create", &path, error)),
+            }
+        }
+        Err(Error::unavailable("every name for a scratch directory is taken; empty it").in_file(parent.display()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a directory inside it.
+    pub fn make(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        make(&path).map_err(|error| failed("cannot create", &path, error))?;
+        Ok(path)
+    }
+}
+
+impl Drop for ScratchDirectory {
+    fn drop(&mut self) {
+        remove(&self.path, 1);
+    }
+}
+
+/// Removes a directory with its files and `depth` levels of directories. What cannot be removed stays.
+#[expect(clippy::disallowed_methods, reason = "a directory that was made here, with what this process put there")]
+fn remove(path: &Path, depth: usize) {
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => {
+                if let Some(depth) = depth.checked_sub(1) {
+                    remove(&entry.path(), depth);
+                }
+            }
+            _ => drop(std::fs::remove_file(entry.path())),
+        }
+    }
+    drop(std::fs::remove_dir(path));
+}
+
+#[cfg(unix)]
+fn make(path: &Path) -> io::Result<()> {
+    std::os::unix::fs::DirBuilderExt::mode(&mut DirBuilder::new(), 0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn make(path: &Path) -> io::Result<()> {
+    DirBuilder::new().create(path)
+}
+
+/// A file of a database in a local directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LocalFile {
+    pub(super) name: FileName,
+    pub(super) path: PathBuf,
+    /// Its length in bytes.
+    pub(super) length: u64,
+}
+
+/// The files in a directory that make up the database there, in the order of their names.
+///
+/// What RocksDB keeps beside them is left out. A log that is not empty is an error, since its content would be missing; so is
+/// whatever nobody knows.
+pub(super) fn database_files(directory: &Path) -> Result<Vec<LocalFile>> {
+    let listing = |error| failed("cannot list", directory, error);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(listing)? {
+        let entry = entry.map_err(listing)?;
+        let path = entry.path();
+        let metadata = entry.metadata().map_err(|error| failed("cannot look at", &path, error))?;
+        let (text, length) = (entry.file_name(), metadata.len());
+        let text = text.to_string_lossy();
+        match FileName::parse(&text) {
+            Ok(name) if metadata.is_file() => files.push(LocalFile { name, path, length }),
+            _ if is_beside(&text, length) => {}
+            _ => {
+                let message = format!("{text:?}, {length} bytes, is not a file that a stored database has");
+                return Err(Error::internal(message).in_file(path.display()));
+            }
+        }
+    }
+    files.sort_by_key(|file| file.name);
+    Ok(files)
+}
+
+/// Whether a file may lie beside a database without belonging to it.
+fn is_beside(name: &str, length: u64) -> bool {
+    let is_empty_log = name.ends_with(".log") && length == 0;
+    is_empty_log
+        || ["IDENTITY", "LOCK", "LOG"].contains(&name)
+        || name.starts_with("OPTIONS-")
+        || name.starts_with("LOG.old")
+}
+
+/// Creates a file that must not be there, which only its owner may read and write.
+pub(super) fn create(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|error| failed("cannot create", path, error))
+}
+
+/// Appends bytes to a file that was created here.
+pub(super) fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<()> {
+    file.write_all(bytes).map_err(|error| failed("cannot write", path, error))
+}
+
+/// Gives the content of a file to `take`, a chunk at a time. A file that became longer meanwhile is read to the length it
+/// had; one that became shorter is an error.
+pub(super) fn read(file: &LocalFile, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let LocalFile { path, length, .. } = file;
+    let reading = |error| failed("cannot read", path, error);
+    let mut input = File::open(path).map_err(reading)?.take(*length);
+    let mut chunk = vec![0; CHUNK_BYTES.min(usize::try_from(*length).unwrap_or(usize::MAX))];
+    let mut left = *length;
+    while left > 0 {
+        let count = match input.read(&mut chunk) {
+            Ok(0) => return Err(Error::internal(format!("{left} bytes less than there were")).in_file(path.display())),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(reading(error)),
+        };
+        take(chunk.get(..count).unwrap_or_default())?;
+        left = left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+    Ok(())
+}
+
+/// What an error of the local file system means.
+pub(super) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
+    let next = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space in the working directory",
+        io::ErrorKind::PermissionDenied => "; let this user write there or choose another working directory",
+        _ => "",
+    };
+    Error::unavailable(format!("{what} the local file or directory: {error}{next}"))
+        .in_file(path.display())
+        .because(error)
+}

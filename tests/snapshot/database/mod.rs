@@ -1,0 +1,7 @@
+//! Snapshots that are RocksDB databases: what is stored, fetched, put together and refused.
+
+mod files;
+mod hostile;
+mod job;
+mod machine;
+mod rescale;
