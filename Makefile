@@ -1,7 +1,7 @@
 # Every command here does its own set-up (scripts/setup.sh). What is built and fetched goes to a cache directory
 # outside the clone.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz
+.PHONY: help demo demo-faults test lint bench fuzz
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millpond
 export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CACHE)/target)
@@ -17,7 +17,7 @@ QUIET := $(shell test -t 2 || echo --quiet)
 CARGO_RUN := --locked $(QUIET) $(FEATURES)
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: ## set up, run the job on real data, kill and rescale it twice, prove the result
 	@scripts/setup.sh
@@ -26,6 +26,9 @@ demo: ## set up, run the job on real data, kill and rescale it twice, prove the 
 	@input=$$(python3 scripts/flights.py '$(CACHE)/flights' $(FLIGHTS)) && \
 	'$(CARGO_TARGET_DIR)/release/examples/flights' demo --input "$$input" --work '$(CACHE)/demo' \
 		--oracle examples/flights/oracle.py $(DEMO)
+
+demo-faults: ## the same with failing tasks, overdue checkpoints and unreliable storage, which the job survives by itself
+	@$(MAKE) --no-print-directory demo DEMO='--faults $(DEMO)'
 
 test: lint ## set up, check format, lints and documentation, run all tests
 	@if cargo nextest --version >/dev/null 2>&1; then \

@@ -106,6 +106,8 @@
 //! | write, publish and open snapshots | [`snapshot`] |
 //! | say where they lie | [`storage`] |
 //! | align barriers, decide about checkpoints and restarts | [`task`], [`checkpoint`] |
+//! | take checkpoints, keep, collect and recover them | [`checkpoint::driver`] |
+//! | see what is stored, and clean up | [`checkpoint::inventory`] |
 //! | look at bytes | [`mod@format`], and `formats/` in the source tree |
 
 pub mod backend;
@@ -113,7 +115,6 @@ pub mod checkpoint;
 pub mod clock;
 pub mod codec;
 pub mod error;
-pub mod flink;
 pub mod format;
 pub mod ids;
 pub mod key_group;

@@ -17,12 +17,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::checkpoints::{KeyedState, PendingPart, Subtask};
+use crate::coordinator::Notification;
 use crate::dataset::Flight;
 use crate::split_reader::SourceRecord;
 use crate::subtask::Operator;
 
 /// Identity of the operator, by which restore finds its state.
-const UID: &str = "aircraft";
+pub(crate) const UID: &str = "aircraft";
 
 /// State of an aircraft expires when it was not written for this long, in event time.
 const THIRTY_DAYS: Ttl = Ttl::new(30 * 24 * 3_600_000);
@@ -187,6 +188,10 @@ impl Operator for Aircraft {
 
     fn snapshot(&mut self, id: CheckpointId) -> Result<PendingPart> {
         self.state.snapshot(id)
+    }
+
+    fn notify(&mut self, notification: Notification) {
+        self.state.notify(notification);
     }
 
     fn report(&mut self, end_ms: i64) -> Result<Vec<Value>> {

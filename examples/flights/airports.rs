@@ -18,12 +18,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::checkpoints::{KeyedState, PendingPart, Subtask};
+use crate::coordinator::Notification;
 use crate::dataset::Flight;
 use crate::split_reader::SourceRecord;
 use crate::subtask::Operator;
 
 /// Identity of the operator, by which restore finds its state.
-const UID: &str = "airports";
+pub(crate) const UID: &str = "airports";
 const HOUR_MS: i64 = 3_600_000;
 
 /// Number of departures and sum of the known delays.
@@ -135,6 +136,10 @@ impl Operator for Airports {
 
     fn snapshot(&mut self, id: CheckpointId) -> Result<PendingPart> {
         self.state.snapshot(id)
+    }
+
+    fn notify(&mut self, notification: Notification) {
+        self.state.notify(notification);
     }
 
     fn report(&mut self, _end_ms: i64) -> Result<Vec<Value>> {

@@ -4,22 +4,27 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use millpond::Result;
 use millpond::backend::handle::OperatorListHandle;
 use millpond::backend::operator::{self, OperatorBackend, OperatorParameters};
-use millpond::backend::{self, BackendConfig, KeyedBackend, KeyedParameters, KeyedSnapshotFormat};
-use millpond::clock::{Clock, ManualClock, SystemClock};
-use millpond::format::manifest::SnapshotKind;
-use millpond::ids::{CheckpointId, JobId, SubtaskIndex};
+use millpond::backend::{self, BackendConfig, KeyedBackend, KeyedParameters, KeyedSnapshotFormat, SnapshotVersion};
+use millpond::checkpoint::driver::Restore;
+use millpond::checkpoint::job::{Job, Operator};
+use millpond::checkpoint::pending;
+use millpond::clock::ManualClock;
+use millpond::ids::{CheckpointId, JobId, OperatorId, SubtaskIndex};
 use millpond::key_group::{KeyGroupRange, MaxParallelism, Parallelism};
 use millpond::random::SystemRandom;
 use millpond::serializer::{Serializer, Str, Tuple2, U32, U64};
-use millpond::snapshot::{SnapshotLabel, SnapshotReader, SnapshotTarget, SubtaskReport, assemble, publish};
+use millpond::snapshot::{SnapshotReader, SnapshotTarget, SubtaskReport};
 use millpond::state::{OperatorListDescriptor, OperatorListState};
-use millpond::storage::layout::{JobLayout, MANIFEST_NAME, SnapshotDirectory};
-use millpond::storage::{CommitOutcome, LocalStorage, ObjectPath, Storage};
-use millpond::{Error, Result};
+use millpond::storage::layout::JobLayout;
+use millpond::storage::{LocalStorage, ObjectPath, Storage};
 
+use crate::coordinator::Notification;
+use crate::faults::Faults;
 use crate::split_reader::Position;
+use crate::{aircraft, airports};
 
 /// Identity of the job, fixed so that a restarted demo finds its checkpoints.
 const JOB: JobId = JobId(*b"nyc-flights-2013");
@@ -29,8 +34,9 @@ const SOURCE_UID: &str = "flights";
 /// The directory with the job's checkpoints.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    storage: Arc<dyn Storage>,
+    pub(crate) storage: Arc<dyn Storage>,
     layout: JobLayout,
+    faults: Faults,
 }
 
 /// A checkpoint to go on from.
@@ -42,56 +48,28 @@ pub(crate) struct Restored {
 
 impl Store {
     /// Opens a directory, which is created if it is missing.
-    pub(crate) fn open(directory: &Path) -> Result<Self> {
-        Ok(Store { storage: Arc::new(LocalStorage::create(directory)?), layout: JobLayout::new(JOB) })
-    }
-
-    /// The newest checkpoint that has a manifest; one without was not complete when the job died.
-    pub(crate) fn latest(&self) -> Result<Restored> {
-        let complete = self.directories()?.into_iter().rev().find(|(_, is_complete)| *is_complete);
-        let (id, _) = complete.ok_or_else(|| Error::not_found("there is no complete checkpoint to restore"))?;
-        let reader = SnapshotReader::open(Arc::clone(&self.storage), self.layout.checkpoint(id))?;
-        Ok(Restored { id, reader })
-    }
-
-    /// A number above that of every checkpoint that was begun.
-    pub(crate) fn next_id(&self) -> Result<CheckpointId> {
-        Ok(self.directories()?.into_keys().next_back().unwrap_or(CheckpointId(0)).next())
-    }
-
-    /// The checkpoints of which anything is stored, and whether their manifest is.
-    fn directories(&self) -> Result<BTreeMap<CheckpointId, bool>> {
-        let mut directories = BTreeMap::new();
-        for object in self.storage.list(Some(&self.layout.root()))? {
-            let mut segments = object.path.segments().skip(1);
-            let directory = segments.next().and_then(SnapshotDirectory::parse);
-            if let Some(SnapshotDirectory::Checkpoint(id)) = directory {
-                *directories.entry(id).or_default() |= segments.next() == Some(MANIFEST_NAME);
-            }
-        }
-        Ok(directories)
+    pub(crate) fn open(directory: &Path, faults: Faults) -> Result<Self> {
+        let storage = faults.over(Arc::new(LocalStorage::create(directory)?));
+        Ok(Store { storage, layout: JobLayout::new(JOB), faults })
     }
 
     fn target(&self, id: CheckpointId) -> SnapshotTarget {
         let directory: ObjectPath = self.layout.checkpoint(id);
         SnapshotTarget::new(Arc::clone(&self.storage), directory, Arc::new(SystemRandom))
     }
+}
 
-    /// Makes a checkpoint of its parts: writes the manifest, which is the moment it begins to exist. Returns the bytes
-    /// of its state.
-    pub(crate) fn publish(&self, id: CheckpointId, parts: Vec<Part>) -> Result<u64> {
-        let label = SnapshotLabel {
-            job: JOB,
-            checkpoint: id,
-            kind: SnapshotKind::Checkpoint,
-            created_ms: SystemClock.now_ms(),
-        };
-        let manifest = assemble(label, parts.into_iter().map(|part| part.report).collect())?;
-        match publish(&*self.storage, &self.layout.checkpoint(id), &manifest) {
-            CommitOutcome::Committed => Ok(manifest.objects().map(|object| object.length).sum()),
-            CommitOutcome::NotCommitted(error) | CommitOutcome::Unknown(error) => Err(error),
-        }
+impl Restored {
+    /// Opens what the driver says is to be restored.
+    pub(crate) fn open(restore: &Restore) -> Result<Self> {
+        Ok(Restored { id: restore.id, reader: restore.open()? })
     }
+}
+
+/// The job as its checkpoints know it.
+pub(crate) fn job(parallelism: Parallelism, max_parallelism: MaxParallelism) -> Result<Job> {
+    let operators = [SOURCE_UID, aircraft::UID, airports::UID];
+    Job::new(JOB, operators.map(|uid| Operator::new(uid, parallelism, max_parallelism)).to_vec())
 }
 
 /// Which subtask state is opened for, and where from.
@@ -154,6 +132,8 @@ pub(crate) struct KeyedState {
     pub(crate) backend: KeyedBackend<Str>,
     pub(crate) operator: OperatorBackend,
     identity: Identity,
+    /// Checkpoints of which nothing was heard yet.
+    taken: BTreeMap<CheckpointId, SnapshotVersion>,
 }
 
 impl KeyedState {
@@ -163,18 +143,38 @@ impl KeyedState {
             backend: subtask.keyed_state(uid, clock)?,
             operator: subtask.operator_state(uid)?,
             identity: subtask.identity(uid),
+            taken: BTreeMap::new(),
         })
     }
 
     /// Freezes all state as it is now.
     pub(crate) fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<PendingPart> {
+        let keyed = self.backend.snapshot()?;
+        self.taken.insert(checkpoint, keyed.version());
         Ok(PendingPart {
             checkpoint,
             identity: self.identity.clone(),
-            keyed: Some(self.backend.snapshot()?),
+            keyed: Some(keyed),
             operator: self.operator.snapshot(),
             flights: 0,
         })
+    }
+
+    /// Later snapshots build on what a completed checkpoint stored, and never on what an aborted one did.
+    pub(crate) fn notify(&mut self, notification: Notification) {
+        match notification {
+            Notification::Completed(id) => {
+                if let Some(version) = self.taken.remove(&id) {
+                    self.backend.confirm(version);
+                }
+                self.taken.retain(|taken, _| *taken > id);
+            }
+            Notification::Aborted(id) => {
+                if let Some(version) = self.taken.remove(&id) {
+                    self.backend.reject(version);
+                }
+            }
+        }
     }
 }
 
@@ -226,17 +226,29 @@ pub(crate) struct PendingPart {
 /// A subtask's part of a checkpoint, durable.
 #[derive(Debug)]
 pub(crate) struct Part {
-    pub(crate) checkpoint: CheckpointId,
     /// Flights that a source subtask had read.
     pub(crate) flights: u64,
-    report: SubtaskReport,
+    pub(crate) subtask: pending::Subtask,
+    pub(crate) report: SubtaskReport,
 }
 
 impl PendingPart {
+    /// The checkpoint it belongs to.
+    pub(crate) fn checkpoint(&self) -> CheckpointId {
+        self.checkpoint
+    }
+
+    /// The subtask it is of.
+    pub(crate) fn subtask(&self) -> pending::Subtask {
+        pending::Subtask { operator: OperatorId::from_uid(self.identity.uid), index: self.identity.index }
+    }
+
     /// Writes the part, on whatever thread.
     pub(crate) fn write(self) -> Result<Part> {
+        let subtask = self.subtask();
         let PendingPart { checkpoint, identity, keyed, operator, flights } = self;
         let Identity { uid, store, index, parallelism, max_parallelism } = identity;
+        store.faults.on_write(checkpoint, uid == SOURCE_UID && index.0 == 0);
         let target = store.target(checkpoint);
         let mut report = SubtaskReport {
             operator: uid.to_owned(),
@@ -251,8 +263,8 @@ impl PendingPart {
         if let Some(keyed) = keyed {
             report.key = Some(Str.snapshot());
             report.states.extend(keyed.states());
-            report.keyed = keyed.write(&target, KeyedSnapshotFormat::Canonical, &|| true)?;
+            report.keyed = keyed.write(&target, KeyedSnapshotFormat::Incremental, &|| true)?;
         }
-        Ok(Part { checkpoint, flights, report })
+        Ok(Part { flights, subtask, report })
     }
 }

@@ -1,20 +1,26 @@
-//! Starts checkpoints, collects their parts, publishes them, and ends the job when the input is at its end.
+//! Drives the checkpoints of one attempt at the job, and ends it when the input is at its end.
 //!
-//! One checkpoint at a time, no timeouts, no retention: just enough for one job. A checkpoint exists once its manifest
-//! is durable, which is after every subtask has written its part.
+//! What is decided and stored is up to [`Driver`]; here it meets the threads of the job: commands go to the sources,
+//! notifications to every subtask, notices come back.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use millpond::checkpoint::driver::{Completed, Engine, Restore};
+use millpond::checkpoint::event::{Abort, JobFailure, RequestId, Trigger};
+use millpond::checkpoint::job::objects_of;
+use millpond::checkpoint::{Driver, Event as Happened};
 use millpond::clock::{Clock, SystemClock};
 use millpond::ids::CheckpointId;
-use millpond::{Error, Result};
+use millpond::snapshot::SnapshotTarget;
+use millpond::{Error, ErrorKind, Result};
 
-use crate::checkpoints::{Part, PendingPart, Store};
+use crate::checkpoints::{Part, PendingPart};
 use crate::event::Event;
 use crate::source::Command;
 
@@ -25,19 +31,35 @@ const TICK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// A part of a checkpoint is written, or could not be.
-    Written(Result<Box<Part>>),
+    Written(CheckpointId, Box<Part>),
+    /// A part of a checkpoint could not be written.
+    NotWritten(CheckpointId, millpond::checkpoint::pending::Subtask, Error),
     /// A source subtask is at the end of its input.
     Exhausted,
     /// A subtask has failed; it returns its error itself.
     Failed,
 }
 
+/// What a subtask is told about a checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Notification {
+    /// It is complete: later ones may build on it.
+    Completed(CheckpointId),
+    /// It will never be complete.
+    Aborted(CheckpointId),
+}
+
 /// Writes a part of a checkpoint on a thread of its own, so that the subtask can go on.
 pub(crate) fn write_in_background(part: PendingPart, coordinator: &Sender<Notice>) {
     let coordinator = coordinator.clone();
     thread::spawn(move || {
+        let (id, subtask) = (part.checkpoint(), part.subtask());
+        let notice = match part.write() {
+            Ok(part) => Notice::Written(id, Box::new(part)),
+            Err(error) => Notice::NotWritten(id, subtask, error),
+        };
         // A coordinator that has ended needs no part.
-        let _ = coordinator.send(Notice::Written(part.write().map(Box::new)));
+        let _ = coordinator.send(notice);
     });
 }
 
@@ -46,92 +68,157 @@ pub(crate) type Observer<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
 
 /// See the module.
 pub(crate) struct Coordinator<'a> {
-    pub(crate) store: &'a Store,
-    pub(crate) commands: Vec<Sender<Command>>,
+    pub(crate) driver: &'a mut Driver,
+    pub(crate) threads: Threads<'a>,
     pub(crate) notices: Receiver<Notice>,
-    /// Number of subtasks, each of which contributes one part.
-    pub(crate) subtasks: usize,
     pub(crate) flights_read: Arc<AtomicU64>,
-    pub(crate) interval_ms: i64,
-    pub(crate) next_id: CheckpointId,
-    pub(crate) observer: Observer<'a>,
 }
 
-/// The checkpoint being taken.
-struct Pending {
-    id: CheckpointId,
+/// The threads of the job, and whoever watches it.
+pub(crate) struct Threads<'a> {
+    commands: Vec<Sender<Command>>,
+    notifications: Vec<Sender<Notification>>,
+    observer: Observer<'a>,
+    taken: BTreeMap<CheckpointId, Taken>,
+    ended: Option<Error>,
+}
+
+/// What is known of a checkpoint that is being taken.
+#[derive(Debug, Default)]
+struct Taken {
     begin_ms: i64,
-    parts: Vec<Part>,
+    flights: u64,
+    bytes: u64,
+}
+
+impl<'a> Threads<'a> {
+    pub(crate) fn new(
+        commands: Vec<Sender<Command>>,
+        notifications: Vec<Sender<Notification>>,
+        observer: Observer<'a>,
+    ) -> Self {
+        Threads { commands, notifications, observer, taken: BTreeMap::new(), ended: None }
+    }
+
+    fn command(&mut self, command: Command) {
+        // A source that has ended says why itself.
+        for source in &self.commands {
+            let _ = source.send(command);
+        }
+    }
+
+    fn notify(&mut self, notification: Notification) {
+        for subtask in &self.notifications {
+            let _ = subtask.send(notification);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if (self.observer)(event).is_break() {
+            self.ended.get_or_insert_with(abandoned);
+        }
+    }
+}
+
+/// The observer wants no more: the job ends as if it had been killed.
+pub(crate) fn abandoned() -> Error {
+    Error::aborted("the job was abandoned")
+}
+
+impl Engine for Threads<'_> {
+    fn trigger(&mut self, trigger: &Trigger, _target: &SnapshotTarget) {
+        let id = trigger.barrier.id;
+        self.taken.insert(id, Taken { begin_ms: SystemClock.now_ms(), ..Taken::default() });
+        self.command(Command::Checkpoint(id));
+        self.tell(Event::Started { checkpoint: id.0 });
+    }
+
+    fn notify_complete(&mut self, id: CheckpointId) {
+        self.notify(Notification::Completed(id));
+        let later = self.taken.split_off(&id.next());
+        if let Some(Taken { begin_ms, flights, bytes }) = std::mem::replace(&mut self.taken, later).remove(&id) {
+            let millis = u64::try_from(SystemClock.now_ms() - begin_ms).unwrap_or_default();
+            self.tell(Event::Completed { checkpoint: id.0, flights, bytes, millis });
+        }
+    }
+
+    fn notify_abort(&mut self, id: CheckpointId) {
+        self.taken.remove(&id);
+        self.notify(Notification::Aborted(id));
+        self.tell(Event::Aborted { checkpoint: id.0 });
+    }
+
+    fn answer(&mut self, _: RequestId, _: Result<Completed, Abort>) {}
+
+    fn stop(&mut self, _: CheckpointId) {}
+
+    fn fail(&mut self, failure: &JobFailure) {
+        self.ended.get_or_insert_with(|| Error::unavailable(failure.to_string()));
+    }
 }
 
 impl Coordinator<'_> {
     /// Runs until all sources are exhausted and have been told to finish.
-    pub(crate) fn run(mut self) -> Result<()> {
-        let mut pending: Option<Pending> = None;
-        let mut due_ms = SystemClock.now_ms() + self.interval_ms;
+    pub(crate) fn run(mut self, restore: Option<&Restore>) -> Result<()> {
+        let sources = self.threads.commands.len();
         let mut exhausted = 0;
+        self.driver.running(SystemClock.now_ms(), restore, &mut self.threads);
         loop {
+            self.driver.settle(SystemClock.now_ms(), &mut self.threads);
+            if let Some(error) = self.threads.ended.take() {
+                return Err(error);
+            }
+            if exhausted == sources && self.driver.coordinator().pending().next().is_none() {
+                self.threads.command(Command::Finish);
+                return Ok(());
+            }
             match self.notices.recv_timeout(TICK) {
-                Ok(Notice::Written(part)) => pending = self.add_part(pending, *part?)?,
+                Ok(Notice::Written(id, part)) => self.add_part(id, *part),
+                Ok(Notice::NotWritten(id, subtask, error)) => {
+                    let event = Happened::Declined { id, subtask, reason: error.to_string() };
+                    self.driver.handle(SystemClock.now_ms(), event, &mut self.threads);
+                }
                 Ok(Notice::Exhausted) => exhausted += 1,
-                Ok(Notice::Failed) => return Err(Error::aborted("a subtask has failed")),
-                Err(RecvTimeoutError::Timeout) => self.tell_progress()?,
+                Ok(Notice::Failed) => return Err(Error::new(ErrorKind::Aborted, "a subtask has failed")),
+                Err(RecvTimeoutError::Timeout) => {
+                    let flights = self.flights_read.load(Ordering::Relaxed);
+                    self.threads.tell(Event::Progress { flights });
+                }
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("every subtask has ended early")),
             }
-            if pending.is_some() {
-                continue;
-            }
-            if exhausted == self.commands.len() {
-                return self.command(Command::Finish);
-            }
-            let now_ms = SystemClock.now_ms();
-            if now_ms >= due_ms {
-                due_ms = now_ms + self.interval_ms;
-                pending = Some(self.start(now_ms)?);
-            }
         }
     }
 
-    fn start(&mut self, begin_ms: i64) -> Result<Pending> {
-        let id = self.next_id;
-        self.next_id = id.next();
-        self.command(Command::Checkpoint(id))?;
-        self.tell(Event::Started { checkpoint: id.0 })?;
-        Ok(Pending { id, begin_ms, parts: Vec::new() })
-    }
-
-    /// Publishes the checkpoint with its last part.
-    fn add_part(&mut self, pending: Option<Pending>, part: Part) -> Result<Option<Pending>> {
-        let Some(mut pending) = pending.filter(|pending| pending.id == part.checkpoint) else {
-            return Err(Error::internal(format!("a part of checkpoint {} came out of turn", part.checkpoint)));
-        };
-        pending.parts.push(part);
-        if pending.parts.len() < self.subtasks {
-            return Ok(Some(pending));
+    fn add_part(&mut self, id: CheckpointId, part: Part) {
+        let Part { flights, subtask, report } = part;
+        let reports = vec![report];
+        if let Some(taken) = self.threads.taken.get_mut(&id) {
+            taken.flights += flights;
+            taken.bytes += objects_of(&reports).map(|object| object.length).sum::<u64>();
         }
-        let Pending { id, begin_ms, parts } = pending;
-        let flights = parts.iter().map(|part| part.flights).sum();
-        let bytes = self.store.publish(id, parts)?;
-        let millis = u64::try_from(SystemClock.now_ms() - begin_ms).unwrap_or_default();
-        self.tell(Event::Completed { checkpoint: id.0, flights, bytes, millis })?;
-        Ok(None)
+        self.driver.acknowledge(SystemClock.now_ms(), id, subtask, reports, &mut self.threads);
     }
+}
 
-    fn command(&self, command: Command) -> Result<()> {
-        self.commands
-            .iter()
-            .try_for_each(|source| source.send(command).map_err(|_| Error::aborted("a source has ended early")))
-    }
+/// Waits, on a channel that nobody sends to.
+pub(crate) fn pause(duration: Duration) {
+    let (_sender, silence) = channel::<()>();
+    let _ = silence.recv_timeout(duration);
+}
 
-    fn tell_progress(&mut self) -> Result<()> {
-        let flights = self.flights_read.load(Ordering::Relaxed);
-        self.tell(Event::Progress { flights })
-    }
+/// Nobody is there: between two attempts at a job.
+pub(crate) struct Nobody;
 
-    fn tell(&mut self, event: Event) -> Result<()> {
-        match (self.observer)(event) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::aborted("the job was abandoned")),
-        }
-    }
+impl Engine for Nobody {
+    fn trigger(&mut self, _: &Trigger, _: &SnapshotTarget) {}
+
+    fn notify_complete(&mut self, _: CheckpointId) {}
+
+    fn notify_abort(&mut self, _: CheckpointId) {}
+
+    fn answer(&mut self, _: RequestId, _: Result<Completed, Abort>) {}
+
+    fn stop(&mut self, _: CheckpointId) {}
+
+    fn fail(&mut self, _: &JobFailure) {}
 }

@@ -59,6 +59,10 @@ struct Run {
     acknowledged: u32,
     /// Checkpoint that was started and not acknowledged.
     pending: Option<u64>,
+    /// Checkpoints that were given up.
+    aborted: u32,
+    /// Failures of the job that it survived by itself.
+    restarts: u32,
     killed: bool,
 }
 
@@ -69,6 +73,7 @@ impl Demo {
         let total = Dataset::load(&self.input)?.len();
         println!("input    {} flights from {}", grouped(total), self.input.display());
         let mut latest = Run::default();
+        let (mut aborted, mut restarts) = (0, 0);
         for (index, parallelism) in self.parallelism.iter().enumerate() {
             let kill = match (index + 1 == self.parallelism.len(), index % 2) {
                 (true, _) => Kill::Never,
@@ -76,6 +81,11 @@ impl Demo {
                 (false, _) => Kill::DuringCheckpoint(3),
             };
             latest = self.run_job(index + 1, *parallelism, kill, &latest, total)?;
+            aborted += latest.aborted;
+            restarts += latest.restarts;
+        }
+        if restarts + aborted > 0 {
+            println!("survived {restarts} failures of the job and {aborted} checkpoints that were given up");
         }
         self.run_oracle()?;
         let code = self.compare()?;
@@ -175,7 +185,7 @@ fn watch(child: &mut Child, kill: Kill, before: &Run, total: u64) -> Result<Run>
             Err(_) if run.killed => break,
             Err(error) => return Err(error),
         };
-        if let Event::Completed { .. } = event {
+        if !matches!(event, Event::Progress { .. } | Event::Started { .. }) {
             bar.clear();
         }
         run.note(event, before)?;
@@ -197,12 +207,22 @@ impl Run {
                 if before.completed.is_some_and(|known| checkpoint < known) {
                     return Err(Error::internal(format!("an older checkpoint was restored: {checkpoint}")));
                 }
-                let lost = grouped(before.flights.saturating_sub(flights));
+                let lost = grouped(self.flights.max(before.flights).saturating_sub(flights));
                 println!("         checkpoint {checkpoint} holds {} flights; {lost} are read again", grouped(flights));
                 (self.completed, self.covered, self.flights) = (Some(checkpoint), flights, flights);
             }
             Event::Progress { flights } => self.flights = flights,
             Event::Started { checkpoint } => self.pending = Some(checkpoint),
+            Event::Aborted { checkpoint } => {
+                println!("         checkpoint {checkpoint} was given up");
+                self.aborted += 1;
+                self.pending = None;
+            }
+            Event::Restarting { delay_ms } => {
+                println!("         the job failed at {} flights; restart in {delay_ms} ms", grouped(self.flights));
+                self.restarts += 1;
+                self.pending = None;
+            }
             Event::Completed { checkpoint, flights, bytes, millis } => {
                 println!(
                     "         checkpoint {checkpoint}: {} flights, {} kB, {millis} ms",

@@ -14,8 +14,12 @@ pub(crate) enum Event {
     Progress { flights: u64 },
     /// Barriers of this checkpoint were sent.
     Started { checkpoint: u64 },
+    /// This checkpoint will never be complete.
+    Aborted { checkpoint: u64 },
     /// Every subtask has acknowledged this checkpoint and its manifest is durable.
     Completed { checkpoint: u64, flights: u64, bytes: u64, millis: u64 },
+    /// The job has failed and starts again after this time.
+    Restarting { delay_ms: u64 },
     /// The report is written.
     Finished { flights: u64 },
 }
@@ -26,6 +30,8 @@ impl fmt::Display for Event {
             Event::Restored { checkpoint, flights } => write!(f, "restored {checkpoint} {flights}"),
             Event::Progress { flights } => write!(f, "progress {flights}"),
             Event::Started { checkpoint } => write!(f, "started {checkpoint}"),
+            Event::Aborted { checkpoint } => write!(f, "aborted {checkpoint}"),
+            Event::Restarting { delay_ms } => write!(f, "restarting {delay_ms}"),
             Event::Completed { checkpoint, flights, bytes, millis } => {
                 write!(f, "completed {checkpoint} {flights} {bytes} {millis}")
             }
@@ -48,6 +54,8 @@ impl FromStr for Event {
             ("completed", &[checkpoint, flights, bytes, millis]) => {
                 Ok(Event::Completed { checkpoint, flights, bytes, millis })
             }
+            ("aborted", &[checkpoint]) => Ok(Event::Aborted { checkpoint }),
+            ("restarting", &[delay_ms]) => Ok(Event::Restarting { delay_ms }),
             ("finished", &[flights]) => Ok(Event::Finished { flights }),
             _ => Err(Error::invalid_input(format!("the job said {line:?}"))),
         }
@@ -65,6 +73,8 @@ mod tests {
             Event::Progress { flights: 1 },
             Event::Started { checkpoint: 4 },
             Event::Completed { checkpoint: 4, flights: 2, bytes: 3, millis: 5 },
+            Event::Aborted { checkpoint: 5 },
+            Event::Restarting { delay_ms: 20 },
             Event::Finished { flights: 10 },
         ];
         for event in events {

@@ -8,25 +8,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
 
 use millpond::backend::BackendConfig;
+use millpond::checkpoint::config::Termination;
+use millpond::checkpoint::driver::{Opened, Restore, Setup, Start};
+use millpond::checkpoint::restart::{RestartDecider, RestartStrategy, Verdict};
+use millpond::checkpoint::{Config, Driver, Event as Happened};
+use millpond::clock::{Clock, SystemClock};
 use millpond::codec::Writer;
 use millpond::ids::SubtaskIndex;
 use millpond::key_group::{MaxParallelism, Parallelism};
+use millpond::random::{RandomSource, SystemRandom};
 use millpond::{Error, ErrorKind, Result};
 use serde_json::Value;
 
 use crate::aircraft::Aircraft;
 use crate::airports::Airports;
-use crate::checkpoints::{Restored, SourceState, Store, Subtask};
-use crate::coordinator::{Coordinator, Notice, Observer};
+use crate::checkpoints::{self, Restored, SourceState, Store, Subtask};
+use crate::coordinator::{Coordinator, Nobody, Notice, Notification, Observer, Threads, abandoned, pause};
 use crate::dataset::{Dataset, FLIGHT_SPLITS};
 use crate::event::Event;
 use crate::exchange::{self, Envelope, Output};
+use crate::faults::Faults;
 use crate::report;
 use crate::source::{Command, Source};
 use crate::split_reader::{SplitReader, Tamper};
-use crate::subtask;
+use crate::subtask::{self, Ends};
 
 /// Number of key groups; fixed for the life of the job.
 const MAX_PARALLELISM: u32 = 128;
@@ -49,7 +57,13 @@ pub(crate) struct Job {
     /// Speed limit of the whole job; 0 for none.
     pub(crate) flights_per_second: u64,
     /// Time from one checkpoint to the next.
-    pub(crate) interval_ms: i64,
+    pub(crate) interval_ms: u64,
+    /// A checkpoint that takes longer is given up.
+    pub(crate) timeout_ms: u64,
+    /// What is done about failures.
+    pub(crate) restart: RestartStrategy,
+    /// Whether tasks, checkpoints and storage fail on purpose.
+    pub(crate) with_faults: bool,
     pub(crate) tamper: Option<Tamper>,
 }
 
@@ -57,6 +71,8 @@ pub(crate) struct Job {
 struct Context<'a> {
     job: &'a Job,
     store: &'a Store,
+    faults: &'a Faults,
+    restore: Option<&'a Restore>,
     restored: Option<&'a Restored>,
     dataset: Arc<Dataset>,
     parallelism: Parallelism,
@@ -75,31 +91,108 @@ impl Job {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Runs to the end of the input, or until the observer breaks, which is an [`ErrorKind::Aborted`].
+    /// Runs to the end of the input, or until the observer breaks, which is an [`ErrorKind::Aborted`]. Failures are survived
+    /// as the restart strategy says.
     pub(crate) fn run_observed(&self, observer: Observer<'_>) -> Result<()> {
         let max_parallelism = MaxParallelism::new(MAX_PARALLELISM)?;
-        let store = Store::open(&self.checkpoints)?;
-        let restored = if self.restore { Some(store.latest()?) } else { None };
-        let context = Context {
-            job: self,
-            store: &store,
-            restored: restored.as_ref(),
-            dataset: Arc::new(Dataset::load(&self.input)?),
-            parallelism: Parallelism::new(self.parallelism, max_parallelism)?,
-            max_parallelism,
-            flights_read: Arc::new(AtomicU64::new(0)),
+        let parallelism = Parallelism::new(self.parallelism, max_parallelism)?;
+        let dataset = Arc::new(Dataset::load(&self.input)?);
+        let faults = if self.with_faults { Faults::in_job(dataset.len(), self.timeout_ms) } else { Faults::default() };
+        let store = Store::open(&self.checkpoints, faults.clone())?;
+        let job = checkpoints::job(parallelism, max_parallelism)?;
+        let setup = Setup::new(job, self.config(), Arc::clone(&store.storage), Arc::new(SystemRandom));
+        let Opened { mut driver, start, .. } = Driver::open(setup, SystemClock.now_ms())?;
+        self.check_start(&start)?;
+        let flights_read = Arc::new(AtomicU64::new(0));
+        let mut restarts = RestartDecider::new(self.restart)?;
+        let lines = loop {
+            let restore = next_start(&mut driver)?;
+            let restored = restore.as_ref().map(Restored::open).transpose()?;
+            let context = Context {
+                job: self,
+                store: &store,
+                faults: &faults,
+                restore: restore.as_ref(),
+                restored: restored.as_ref(),
+                dataset: Arc::clone(&dataset),
+                parallelism,
+                max_parallelism,
+                flights_read: Arc::clone(&flights_read),
+            };
+            match context.run(&mut driver, observer) {
+                Ok(lines) => break lines,
+                Err(error) => survive(error, &mut driver, &mut restarts, observer)?,
+            }
         };
-        let lines = context.run(observer)?;
         report::write(&self.report, &lines)?;
-        let flights = context.flights_read.load(Ordering::Relaxed);
+        // Checkpoints are left for people to look at. What cannot be settled now is found by the next coordinator.
+        let _ = driver.terminate(SystemClock.now_ms(), Termination::Suspended, &mut Nobody);
+        let flights = flights_read.load(Ordering::Relaxed);
         let _ = observer(Event::Finished { flights });
         Ok(())
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            timeout_ms: self.timeout_ms,
+            // So that the end of the input finds a moment without a checkpoint.
+            min_pause_ms: 1,
+            tolerable_failures: 3,
+            retained: 2,
+            ..Config::every(self.interval_ms)
+        }
+    }
+
+    fn check_start(&self, start: &Start) -> Result<()> {
+        match (self.restore, start) {
+            (true, Start::Empty) => Err(Error::not_found("there is no complete checkpoint to restore")),
+            (false, Start::From(restore)) => Err(Error::invalid_input(format!(
+                "there is checkpoint {} of an earlier run; go on from it with --restore, or choose another directory",
+                restore.id
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Waits as the restart strategy says, or gives up.
+fn survive(error: Error, driver: &mut Driver, restarts: &mut RestartDecider, observer: Observer<'_>) -> Result<()> {
+    if error.message() == abandoned().message() {
+        return Err(error);
+    }
+    driver.handle(SystemClock.now_ms(), Happened::JobFailed, &mut Nobody);
+    let random = u64::try_from(SystemRandom.next_u128()? >> 64).unwrap_or_default();
+    match restarts.on_failure(SystemClock.now_ms(), random) {
+        Verdict::Restart { delay_ms } => {
+            if observer(Event::Restarting { delay_ms }).is_break() {
+                return Err(abandoned());
+            }
+            pause(Duration::from_millis(delay_ms));
+            Ok(())
+        }
+        Verdict::GiveUp(reason) => {
+            Err(Error::aborted(format!("the job is not started again: {reason}")).because(error))
+        }
+    }
+}
+
+/// What the job starts from, as soon as that is decided.
+fn next_start(driver: &mut Driver) -> Result<Option<Restore>> {
+    loop {
+        match driver.start()? {
+            Start::Empty => return Ok(None),
+            Start::From(restore) => return Ok(Some(restore)),
+            Start::Undecided(_) => {
+                driver.settle(SystemClock.now_ms(), &mut Nobody);
+                pause(Duration::from_millis(10));
+            }
+        }
     }
 }
 
 impl Context<'_> {
     /// Runs all threads and returns the lines of the report.
-    fn run(&self, observer: Observer<'_>) -> Result<Vec<Value>> {
+    fn run(&self, driver: &mut Driver, observer: Observer<'_>) -> Result<Vec<Value>> {
         let (notice, notices) = channel();
         let (to_aircraft, aircraft_inboxes) = exchange::queues(self.parallelism.get());
         let (to_airports, airports_inboxes) = exchange::queues(self.parallelism.get());
@@ -107,18 +200,20 @@ impl Context<'_> {
         drop((to_aircraft, to_airports));
         let restored_flights = sources.iter().map(|source| source.reader.flights()).sum();
         self.flights_read.store(restored_flights, Ordering::Relaxed);
-        if let Some(restored) = self.restored {
-            let _ = observer(Event::Restored { checkpoint: restored.id.0, flights: restored_flights });
+        self.faults.skip(restored_flights);
+        if let Some(restored) = self.restored
+            && observer(Event::Restored { checkpoint: restored.id.0, flights: restored_flights }).is_break()
+        {
+            return Err(abandoned());
         }
+        let keyed = aircraft_inboxes.len() + airports_inboxes.len();
+        let (notifications, mut notified): (Vec<_>, Vec<_>) = (0..keyed).map(|_| channel::<Notification>()).unzip();
+        let notified_airports = notified.split_off(aircraft_inboxes.len());
         let coordinator = Coordinator {
-            store: self.store,
-            commands,
+            driver,
+            threads: Threads::new(commands, notifications, observer),
             notices,
-            subtasks: 3 * sources.len(),
             flights_read: Arc::clone(&self.flights_read),
-            interval_ms: self.job.interval_ms,
-            next_id: self.store.next_id()?,
-            observer,
         };
         thread::scope(|scope| {
             let mut subtasks = Vec::new();
@@ -126,17 +221,32 @@ impl Context<'_> {
                 let notice = notice.clone();
                 subtasks.push(scope.spawn(move || or_notify(&notice, || source.run().map(|()| Vec::new()))));
             }
-            for (index, inbox) in (0..).zip(aircraft_inboxes) {
+            for ((index, inbox), notified) in (0..).zip(aircraft_inboxes).zip(notified) {
                 let notice = notice.clone();
-                subtasks.push(scope.spawn(move || or_notify(&notice, || self.run_aircraft(index, &inbox, &notice))));
+                let run =
+                    move || or_notify(&notice, || self.run_aircraft(index, self.ends(&inbox, &notified, &notice)));
+                subtasks.push(scope.spawn(run));
             }
-            for (index, inbox) in (0..).zip(airports_inboxes) {
+            for ((index, inbox), notified) in (0..).zip(airports_inboxes).zip(notified_airports) {
                 let notice = notice.clone();
-                subtasks.push(scope.spawn(move || or_notify(&notice, || self.run_airports(index, &inbox, &notice))));
+                let run =
+                    move || or_notify(&notice, || self.run_airports(index, self.ends(&inbox, &notified, &notice)));
+                subtasks.push(scope.spawn(run));
             }
             drop(notice);
-            join(coordinator.run(), subtasks)
+            join(coordinator.run(self.restore), subtasks)
         })
+    }
+
+    fn ends<'a>(
+        &self,
+        inbox: &'a Receiver<Envelope>,
+        notifications: &'a Receiver<Notification>,
+        coordinator: &'a Sender<Notice>,
+    ) -> Ends<'a> {
+        // One input from each source subtask.
+        let inputs = usize::try_from(self.parallelism.get()).unwrap_or(usize::MAX);
+        Ends { inputs, inbox, notifications, coordinator }
     }
 
     /// The source subtasks and, for each, the sender of its commands.
@@ -166,6 +276,7 @@ impl Context<'_> {
                 airports: self.output(index, to_airports),
                 commands: source_commands,
                 coordinator: notice.clone(),
+                faults: self.faults.clone(),
                 flights_read: Arc::clone(&self.flights_read),
             });
             commands.push(command);
@@ -184,11 +295,6 @@ impl Context<'_> {
         }
     }
 
-    /// Number of inputs of a keyed subtask: one from each source subtask.
-    fn inputs(&self) -> usize {
-        usize::try_from(self.parallelism.get()).unwrap_or(usize::MAX)
-    }
-
     fn output(&self, source: u32, queues: &[SyncSender<Envelope>]) -> Output {
         Output {
             input: usize::try_from(source).unwrap_or(usize::MAX),
@@ -199,14 +305,12 @@ impl Context<'_> {
         }
     }
 
-    fn run_aircraft(&self, index: u32, inbox: &Receiver<Envelope>, notice: &Sender<Notice>) -> Result<Vec<Value>> {
-        let aircraft = Aircraft::open(self.subtask(index))?;
-        subtask::run(aircraft, self.inputs(), inbox, notice, self.dataset.end_ms())
+    fn run_aircraft(&self, index: u32, ends: Ends<'_>) -> Result<Vec<Value>> {
+        subtask::run(Aircraft::open(self.subtask(index))?, ends, self.dataset.end_ms())
     }
 
-    fn run_airports(&self, index: u32, inbox: &Receiver<Envelope>, notice: &Sender<Notice>) -> Result<Vec<Value>> {
-        let airports = Airports::open(self.subtask(index))?;
-        subtask::run(airports, self.inputs(), inbox, notice, self.dataset.end_ms())
+    fn run_airports(&self, index: u32, ends: Ends<'_>) -> Result<Vec<Value>> {
+        subtask::run(Airports::open(self.subtask(index))?, ends, self.dataset.end_ms())
     }
 }
 

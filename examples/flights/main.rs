@@ -5,7 +5,8 @@
 //! - `SEMANTICS.md`: what is computed;
 //! - `aircraft.rs`, `airports.rs`: the two operators and their state;
 //! - `dataset.rs`, `split_reader.rs`, `source.rs`: a source that can be replayed;
-//! - `exchange.rs`, `subtask.rs`, `coordinator.rs`, `job.rs`: records, watermarks and barriers between threads;
+//! - `exchange.rs`, `subtask.rs`, `coordinator.rs`, `job.rs`: records, watermarks and barriers between threads, and restarts;
+//! - `faults.rs`: what goes wrong on purpose;
 //! - `checkpoints.rs`: how the parts of a checkpoint become durable and are found again;
 //! - `demo.rs`, `report.rs`, `oracle.py`: the kills and the proof.
 
@@ -17,6 +18,7 @@ mod dataset;
 mod demo;
 mod event;
 mod exchange;
+mod faults;
 mod job;
 mod options;
 mod progress;
@@ -30,6 +32,7 @@ mod tests;
 use std::process::ExitCode;
 
 use millpond::backend::BackendConfig;
+use millpond::checkpoint::restart::{Backoff, RestartStrategy};
 use millpond::{Error, Result};
 
 use crate::demo::Demo;
@@ -44,6 +47,10 @@ run options:
   --backend NAME     where keyed state lives (default heap)
   --rate N           flights per second and job, 0 for no limit (default 60000)
   --interval-ms N    milliseconds from one checkpoint to the next (default 400)
+  --timeout-ms N     milliseconds after which a checkpoint is given up (default 10000; with --faults 2000)
+  --restart NAME     none, fixed-delay, failure-rate or exponential-delay: what is done about failures
+                     (default none; with --faults exponential-delay)
+  --faults           let tasks fail, checkpoints take too long and storage refuse
   --skip N           leave flight N out, to see that the comparison notices
   --repeat N         read flight N twice, to see that the comparison notices";
 
@@ -73,6 +80,24 @@ fn main() -> ExitCode {
     })
 }
 
+/// A restart strategy by name, with delays that fit a job of seconds.
+fn restart(name: Option<String>, with_faults: bool) -> Result<RestartStrategy> {
+    let default = if with_faults { "exponential-delay" } else { "none" };
+    match name.as_deref().unwrap_or(default) {
+        "none" => Ok(RestartStrategy::None),
+        "fixed-delay" => Ok(RestartStrategy::FixedDelay { attempts: 10, delay_ms: 100 }),
+        "failure-rate" => Ok(RestartStrategy::FailureRate { max_failures: 10, interval_ms: 60_000, delay_ms: 100 }),
+        "exponential-delay" => Ok(RestartStrategy::ExponentialDelay(Backoff {
+            initial_ms: 50,
+            max_ms: 1_000,
+            reset_after_ms: 10_000,
+            attempts: Some(10),
+            ..Backoff::default()
+        })),
+        other => Err(Error::invalid_input(format!("--restart cannot be {other:?}"))),
+    }
+}
+
 fn parse_demo(mut options: Options) -> Result<Demo> {
     let parallelism: String = options.take("parallelism")?.unwrap_or_else(|| "2,3,4".to_owned());
     let numbers: Option<Vec<u32>> = parallelism.split(',').map(|number| number.parse().ok()).collect();
@@ -88,6 +113,7 @@ fn parse_demo(mut options: Options) -> Result<Demo> {
 }
 
 fn parse_run(mut options: Options) -> Result<Job> {
+    let with_faults = options.switch("faults")?;
     let job = Job {
         input: options.require_path("input")?,
         checkpoints: options.require_path("checkpoints")?,
@@ -97,6 +123,9 @@ fn parse_run(mut options: Options) -> Result<Job> {
         restore: options.switch("restore")?,
         flights_per_second: options.take("rate")?.unwrap_or(60_000),
         interval_ms: options.take("interval-ms")?.unwrap_or(400),
+        timeout_ms: options.take("timeout-ms")?.unwrap_or(if with_faults { 2_000 } else { 10_000 }),
+        restart: restart(options.take("restart")?, with_faults)?,
+        with_faults,
         tamper: options.tamper()?,
     };
     options.finish()?;

@@ -13,6 +13,7 @@ use millpond::{Error, Result};
 use crate::checkpoints::SourceState;
 use crate::coordinator::{Notice, write_in_background};
 use crate::exchange::{Message, Output};
+use crate::faults::Faults;
 use crate::split_reader::{SourceRecord, SplitReader};
 
 /// Records between two looks at the clock, and between two watermarks.
@@ -37,6 +38,7 @@ pub(crate) struct Source {
     pub(crate) coordinator: Sender<Notice>,
     /// Flights read by all source subtasks together.
     pub(crate) flights_read: Arc<AtomicU64>,
+    pub(crate) faults: Faults,
     /// Speed limit of this subtask; 0 for none.
     pub(crate) flights_per_second: u64,
 }
@@ -98,7 +100,8 @@ impl Source {
                 self.emit(record)?;
             }
         }
-        self.flights_read.fetch_add(self.reader.flights() - before, Ordering::Relaxed);
+        let read = self.reader.flights() - before;
+        self.faults.on_read(self.flights_read.fetch_add(read, Ordering::Relaxed) + read)?;
         if exhausted {
             self.send_to_all(&Element::Record(Message::Watermark(i64::MAX)))?;
             self.coordinator.send(Notice::Exhausted).map_err(|_| Error::aborted("the coordinator has ended"))?;

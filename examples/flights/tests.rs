@@ -9,6 +9,7 @@ use std::process::Command;
 
 use millpond::ErrorKind;
 use millpond::backend::BackendConfig;
+use millpond::checkpoint::restart::RestartStrategy;
 use tempfile::TempDir;
 
 use crate::dataset::Dataset;
@@ -94,7 +95,10 @@ impl Bench {
             backend: BackendConfig::default(),
             restore,
             flights_per_second: 20_000,
-            interval_ms: 5,
+            interval_ms: 10,
+            timeout_ms: 10_000,
+            restart: RestartStrategy::None,
+            with_faults: false,
             tamper: None,
         }
     }
@@ -147,7 +151,7 @@ fn a_job_that_dies_twice_and_is_rescaled_agrees_with_the_oracle() {
 #[test]
 fn reports_of_different_histories_are_the_same_bytes() {
     let (quiet, eventful) = (Bench::new(), Bench::new());
-    run_to_the_end(&Job { flights_per_second: 0, interval_ms: i64::from(u32::MAX), ..quiet.job(1, false) });
+    run_to_the_end(&Job { flights_per_second: 0, interval_ms: u64::from(u32::MAX), ..quiet.job(1, false) });
     eventful.run_until_checkpoint(3, false, 2);
     run_to_the_end(&eventful.job(2, true));
     let read = |bench: &Bench| std::fs::read_to_string(bench.path("job.jsonl")).unwrap();
@@ -163,6 +167,30 @@ fn a_lost_or_doubled_record_is_noticed() {
         let about = |what: &str| differences.iter().any(|difference| difference.starts_with(what));
         assert!(about("aircraft ") && about("window "), "{tamper:?}: {differences:?}");
     }
+}
+
+#[test]
+fn failures_of_tasks_checkpoints_and_storage_are_survived() {
+    let bench = Bench::new();
+    let mut events = Vec::new();
+    let restart = RestartStrategy::FixedDelay { attempts: 5, delay_ms: 10 };
+    let job = Job { with_faults: true, restart, timeout_ms: 100, flights_per_second: 2_000, ..bench.job(2, false) };
+    job.run_observed(&mut |event| {
+        events.push(event);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let count = |wanted: fn(&Event) -> bool| events.iter().filter(|event| wanted(event)).count();
+    assert!(count(|event| matches!(event, Event::Restarting { .. })) >= 2, "{events:?}");
+    assert!(count(|event| matches!(event, Event::Restored { .. })) >= 1, "{events:?}");
+    assert!(count(|event| matches!(event, Event::Aborted { .. })) > 0, "{events:?}");
+    assert!(count(|event| matches!(event, Event::Completed { .. })) > 5, "{events:?}");
+    assert_eq!(bench.compare().differences, Vec::<String>::new());
+
+    let bench = Bench::new();
+    let job = Job { with_faults: true, ..bench.job(2, false) };
+    let error = job.run_observed(&mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(error.to_string().contains("not started again"), "{error}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub mod coordinator;
 pub mod driver;
 pub mod event;
 pub mod gc;
+pub mod inventory;
 pub mod job;
 pub mod pending;
 pub mod rescale;

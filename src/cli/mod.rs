@@ -1,11 +1,17 @@
 //! Arguments, dispatch and exit codes.
 
+mod base;
+mod checkpoints;
+mod du;
 mod failure;
+mod gc;
 mod inspect;
 mod key;
 mod open;
 mod output;
 mod progress;
+mod relocate;
+mod savepoint;
 mod show;
 mod verify;
 
@@ -19,13 +25,14 @@ use clap::{Parser, Subcommand};
 use failure::Failure;
 
 const AFTER_HELP: &str = "\
-PATH is the directory of a snapshot (chk-12, savepoint-3f21c0-8a5d1e90b7c4) or its _metadata file; the snapshot is \
-millpond's or Apache Flink's, which commands find out for themselves.
+PATH is the directory of a snapshot (chk-12, savepoint-3f21c0-8a5d1e90b7c4) or its _metadata file; BASE is the directory that \
+the checkpoints of jobs are stored in.
 
 Examples:
   millpond inspect /data/checkpoints/4a1f.../chk-12
   millpond show savepoint-3f21c0-8a5d1e90b7c4 --operator flights --state profile --key N14228
   millpond verify savepoint-3f21c0-8a5d1e90b7c4 && echo intact
+  millpond checkpoints /data/checkpoints
 
 Exit codes:
   0  done; for verify: everything was checked and is intact
@@ -36,7 +43,7 @@ Exit codes:
 Data goes to standard output. Errors go to standard error, in one line that begins with `millpond:`, or with --json as a \
 JSON object. Progress is shown on a terminal only.";
 
-/// Looks inside the state snapshots of a stream processor, and checks them.
+/// Looks inside the state snapshots of a stream processor, checks them, moves them and cleans up after them.
 #[derive(Debug, Parser)]
 #[command(name = "millpond", version, after_help = AFTER_HELP, max_term_width = 120)]
 struct Arguments {
@@ -49,6 +56,11 @@ enum Command {
     Inspect(inspect::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+    Du(du::Arguments),
+    Checkpoints(checkpoints::Arguments),
+    Relocate(relocate::Arguments),
+    Savepoint(savepoint::Arguments),
+    Gc(gc::Arguments),
 }
 
 /// What a command that did its work came to.
@@ -103,6 +115,11 @@ impl Command {
             Command::Inspect(arguments) => arguments.json,
             Command::Show(arguments) => arguments.json,
             Command::Verify(arguments) => arguments.json,
+            Command::Du(arguments) => arguments.json,
+            Command::Checkpoints(arguments) => arguments.json,
+            Command::Relocate(arguments) => arguments.json,
+            Command::Savepoint(arguments) => arguments.is_json(),
+            Command::Gc(arguments) => arguments.json,
         }
     }
 
@@ -111,6 +128,11 @@ impl Command {
             Command::Inspect(arguments) => inspect::run(arguments),
             Command::Show(arguments) => show::run(arguments),
             Command::Verify(arguments) => verify::run(arguments),
+            Command::Du(arguments) => du::run(arguments),
+            Command::Checkpoints(arguments) => checkpoints::run(arguments),
+            Command::Relocate(arguments) => relocate::run(arguments),
+            Command::Savepoint(arguments) => savepoint::run(arguments),
+            Command::Gc(arguments) => gc::run(arguments),
         }
     }
 }

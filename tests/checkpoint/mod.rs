@@ -1,7 +1,7 @@
 //! The control plane through its public API: protocol scripts, a randomised model, and the register of known bugs.
 
 mod collector;
-mod driver;
+pub(crate) mod driver;
 mod job;
 mod model;
 mod scenarios;

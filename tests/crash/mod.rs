@@ -7,7 +7,6 @@
 mod files;
 mod job;
 mod objects;
-mod power;
 
 use std::sync::Arc;
 

@@ -3,7 +3,6 @@
 mod contract;
 #[cfg(unix)]
 mod directory;
-mod disk;
 #[cfg(unix)]
 mod durability;
 #[cfg(unix)]

@@ -32,8 +32,8 @@ pub(super) struct Chain {
     first: CheckpointId,
 }
 
-/// The record that counts; `None` for a job that nobody has coordinated yet.
-pub(super) fn read(storage: &dyn Storage, layout: &JobLayout) -> Result<Option<Record>> {
+/// The record of a job that counts; `None` for one that nobody has coordinated yet.
+pub fn read(storage: &dyn Storage, layout: &JobLayout) -> Result<Option<Record>> {
     let listed = storage.list(Some(&layout.control()))?;
     let numbers = listed.iter().filter_map(|info| match layout.member(&info.path) {
         Some(Member::Record(number)) => Some(number),

@@ -290,7 +290,7 @@ pub(super) fn job_of(directory: &ObjectPath) -> Option<(JobLayout, CheckpointId)
 }
 
 /// Deletes a savepoint, or another snapshot that names nothing outside of its directory: its manifest, then what it names.
-pub(super) fn delete_self_contained(location: &Location) -> Result<Collection> {
+pub(in crate::checkpoint) fn delete_self_contained(location: &Location) -> Result<Collection> {
     let manifest = match location.find()? {
         Found::Nothing => return Ok(Collection::default()),
         Found::Seal => {

@@ -47,8 +47,9 @@ use crate::snapshot::SnapshotTarget;
 use crate::storage::layout::JobLayout;
 use crate::storage::{ObjectPath, Storage};
 
-pub use chain::RESERVED_IDS;
+pub use chain::{RESERVED_IDS, read as read_record};
 pub use collection::Collection;
+pub(super) use collection::delete_self_contained;
 #[cfg(unix)]
 pub use engine::LocalPlaces;
 pub use engine::{Completed, Engine, Places};

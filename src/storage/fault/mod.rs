@@ -24,8 +24,7 @@
 //! # Ok::<(), millpond::Error>(())
 //! ```
 //!
-//! A plan over a file system also keeps an eye on durability: see [`FaultPlan::violations`]. A [`Disk`] is a file system that
-//! shows what a crash of the machine may leave of it, at any of its operations.
+//! A plan over a file system also keeps an eye on durability: see [`FaultPlan::violations`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,12 +34,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 
 mod audit;
-mod disk;
 mod file_system;
 mod object;
 
 use audit::Audit;
-pub use disk::{Disk, Moment};
 pub use file_system::FaultFileSystem;
 pub use object::FaultStorage;
 

@@ -2,11 +2,12 @@
 
 mod channels;
 mod damage;
-pub(crate) mod files;
-pub(crate) mod fixtures;
+mod dump;
+mod fixtures;
 #[cfg(feature = "test-util")]
 pub(crate) mod fuzz;
 mod metadata;
-pub(crate) mod text;
+mod state;
+mod text;
 mod typed;
 mod written;

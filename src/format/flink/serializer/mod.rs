@@ -13,7 +13,6 @@ mod composite;
 mod encode;
 mod kryo;
 mod pojo;
-mod show;
 mod simple;
 mod sql;
 

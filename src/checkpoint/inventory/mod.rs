@@ -1,0 +1,280 @@
+//! What lies below the root of a storage: jobs, their checkpoints, savepoints, and what belongs to none of them.
+//!
+//! For looking at, and for cleaning up, where no coordinator runs. Everything is listed once and every manifest is read;
+//! objects are not opened. Nothing is changed but by [`sweep`] and [`dispose`].
+
+pub mod sweep;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::driver::{self, Collection, Location};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::control::{Control, Lease, Record};
+use crate::format::manifest::{Manifest, ObjectScope};
+use crate::ids::{CheckpointId, JobId};
+use crate::snapshot::object_path;
+use crate::storage::layout::{self, JobLayout, MANIFEST_NAME, Member, SnapshotDirectory};
+use crate::storage::{ObjectPath, Storage};
+
+/// Everything below the root of a storage.
+#[derive(Debug, Clone)]
+pub struct Inventory {
+    /// The jobs, ascending by id.
+    pub jobs: Vec<JobInventory>,
+    /// Savepoints, and other snapshots in directories right below the root, ascending by name.
+    pub savepoints: Vec<Snapshot>,
+    /// Objects whose names are not ours.
+    pub foreign: usize,
+}
+
+/// Everything below the directory of one job.
+#[derive(Debug, Clone)]
+pub struct JobInventory {
+    /// The job.
+    pub id: JobId,
+    /// Who coordinates it, and what is decided; `None` if nobody ever has.
+    pub record: Option<Record>,
+    /// Why the record could not be read, if it is there. Then nobody knows which checkpoints count.
+    pub record_failure: Option<String>,
+    /// Its checkpoints, complete or not, ascending by number.
+    pub checkpoints: Vec<Snapshot>,
+    /// Who reads which checkpoint.
+    pub leases: Vec<Lease>,
+    /// Every object of the job that is no manifest and no control object, with its length.
+    pub objects: BTreeMap<ObjectPath, u64>,
+}
+
+/// A directory of a snapshot.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The directory.
+    pub directory: ObjectPath,
+    /// The number in its name, if it is a checkpoint.
+    pub id: Option<CheckpointId>,
+    /// Whether a job can be restored from it.
+    pub condition: Condition,
+    /// Its manifest, if that can be read.
+    pub manifest: Option<Manifest>,
+    /// Objects that it names, with the length that it says.
+    pub names: BTreeMap<ObjectPath, u64>,
+    /// Objects in its directory, named or not, but for the manifest.
+    pub inside: BTreeMap<ObjectPath, u64>,
+}
+
+/// Whether a job can be restored from a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Everything that the manifest names is there, with its length.
+    Restorable,
+    /// There is no manifest: it is in the making, or never was completed.
+    Incomplete,
+    /// It was given up.
+    Sealed,
+    /// It has been replaced by newer ones, or its writer was passed over: it does not count any more, and is on its way out.
+    Retired,
+    /// The manifest is damaged.
+    Damaged {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Objects that the manifest names are missing, or have another length.
+    Missing {
+        /// Which.
+        objects: Vec<ObjectPath>,
+    },
+    /// The manifest cannot be read now, or not by this build.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Snapshot {
+    /// Bytes of the objects that it names, each counted once.
+    pub fn bytes(&self) -> u64 {
+        self.names.values().fold(0, |sum, length| sum.saturating_add(*length))
+    }
+
+    /// Whether the objects that its manifest names have to stay: everything that has a readable manifest, but what a record
+    /// says is decided and not kept.
+    pub fn is_live(&self) -> bool {
+        self.manifest.is_some() && self.condition != Condition::Retired
+    }
+
+    /// Whether its manifest is there and may name anything.
+    pub fn is_unclear(&self) -> bool {
+        matches!(self.condition, Condition::Damaged { .. } | Condition::Unreadable { .. })
+    }
+}
+
+impl JobInventory {
+    /// How many live checkpoints name each object.
+    pub fn holders(&self) -> BTreeMap<&ObjectPath, usize> {
+        let mut holders = BTreeMap::new();
+        for name in self.checkpoints.iter().filter(|snapshot| snapshot.is_live()).flat_map(|own| own.names.keys()) {
+            let count: &mut usize = holders.entry(name).or_default();
+            *count = count.saturating_add(1);
+        }
+        holders
+    }
+
+    /// Bytes that would be freed if this checkpoint alone went: of objects that no other live one names.
+    pub fn exclusive_bytes(&self, snapshot: &Snapshot) -> u64 {
+        let holders = self.holders();
+        let alone = snapshot.names.iter().filter(|(name, _)| holders.get(name).copied().unwrap_or(0) <= 1);
+        alone.fold(0, |sum, (_, length)| sum.saturating_add(*length))
+    }
+
+    /// Objects that no live checkpoint names, with their lengths. Those of checkpoints in the making are among them.
+    pub fn unreferenced(&self) -> BTreeMap<ObjectPath, u64> {
+        let holders = self.holders();
+        let free = self.objects.iter().filter(|(name, _)| !holders.contains_key(*name));
+        free.map(|(name, length)| (name.clone(), *length)).collect()
+    }
+}
+
+impl Inventory {
+    /// Looks at everything. Fails if the storage cannot be listed; what cannot be read besides is in the result.
+    pub fn read(storage: &Arc<dyn Storage>) -> Result<Self> {
+        let mut objects: BTreeMap<ObjectPath, u64> = BTreeMap::new();
+        objects.extend(storage.list(None)?.into_iter().map(|info| (info.path, info.length)));
+        let mut by_job: BTreeMap<JobId, BTreeSet<&ObjectPath>> = BTreeMap::new();
+        let mut savepoints: BTreeSet<ObjectPath> = BTreeSet::new();
+        let mut foreign: usize = 0;
+        for path in objects.keys() {
+            let first = path.segments().next().unwrap_or_default();
+            let job = layout::parse_job(first);
+            if let Some(job) = job.filter(|job| JobLayout::new(*job).member(path).is_some()) {
+                by_job.entry(job).or_default().insert(path);
+            } else if is_savepoint(path, first) {
+                savepoints.extend(path.parent());
+            } else {
+                foreign = foreign.saturating_add(1);
+            }
+        }
+        let look = Look { storage, objects: &objects };
+        let jobs = by_job.into_iter().map(|(job, paths)| look.job(job, &paths)).collect();
+        let savepoints = savepoints.into_iter().map(|directory| look.snapshot(directory, None)).collect();
+        Ok(Inventory { jobs, savepoints, foreign })
+    }
+}
+
+/// Whether this is an object of a savepoint, or the manifest of a snapshot that somebody has moved.
+fn is_savepoint(path: &ObjectPath, first: &str) -> bool {
+    let is_one_below = path.segments().count() == 2;
+    let is_named = matches!(SnapshotDirectory::parse(first), Some(SnapshotDirectory::Savepoint))
+        && (path.file_name() == MANIFEST_NAME || layout::is_object_name(path.file_name()));
+    is_one_below && (is_named || path.file_name() == MANIFEST_NAME)
+}
+
+/// One look at a storage.
+struct Look<'a> {
+    storage: &'a Arc<dyn Storage>,
+    objects: &'a BTreeMap<ObjectPath, u64>,
+}
+
+impl Look<'_> {
+    fn job(&self, id: JobId, paths: &BTreeSet<&ObjectPath>) -> JobInventory {
+        let layout = JobLayout::new(id);
+        let (record, record_failure) = match driver::read_record(&**self.storage, &layout) {
+            Ok(record) => (record, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let mut job = JobInventory {
+            id,
+            record,
+            record_failure,
+            checkpoints: Vec::new(),
+            leases: Vec::new(),
+            objects: BTreeMap::new(),
+        };
+        let mut ids = BTreeSet::new();
+        for path in paths {
+            let length = self.objects.get(*path).copied().unwrap_or(0);
+            match layout.member(path) {
+                Some(Member::Manifest(id)) => drop(ids.insert(id)),
+                Some(Member::Exclusive(id)) => {
+                    ids.insert(id);
+                    job.objects.insert((*path).clone(), length);
+                }
+                Some(Member::Shared | Member::TaskOwned) => drop(job.objects.insert((*path).clone(), length)),
+                Some(Member::Lease) => job.leases.extend(self.lease(path)),
+                Some(Member::Record(_)) | None => {}
+            }
+        }
+        for id in ids {
+            let mut snapshot = self.snapshot(layout.checkpoint(id), Some(id));
+            let passed = |record: &Record| id < record.below && record.kept.binary_search(&id).is_err();
+            if job.record.as_ref().is_some_and(passed) && snapshot.manifest.is_some() {
+                snapshot.condition = Condition::Retired;
+            }
+            job.checkpoints.push(snapshot);
+        }
+        job
+    }
+
+    fn lease(&self, path: &ObjectPath) -> Option<Lease> {
+        let bytes = self.storage.open(path).ok()?;
+        match Control::decode(bytes.as_slice()) {
+            Ok(Control::Lease(lease)) => Some(lease),
+            _ => None,
+        }
+    }
+
+    fn snapshot(&self, directory: ObjectPath, id: Option<CheckpointId>) -> Snapshot {
+        let (condition, manifest) = self.manifest(&directory);
+        let mut names = BTreeMap::new();
+        for object in manifest.iter().flat_map(Manifest::objects) {
+            if let Ok(path) = object_path(&directory, object.scope, &object.name) {
+                names.insert(path, object.length);
+            }
+        }
+        let wrong = names.iter().filter(|(name, length)| self.objects.get(*name) != Some(*length));
+        let missing: Vec<ObjectPath> = wrong.map(|(name, _)| name.clone()).collect();
+        let condition = if missing.is_empty() { condition } else { Condition::Missing { objects: missing } };
+        let inside = self
+            .objects
+            .iter()
+            .filter(|(path, _)| path.parent().as_ref() == Some(&directory) && layout::is_object_name(path.file_name()));
+        let inside = inside.map(|(path, length)| (path.clone(), *length)).collect();
+        Snapshot { directory, id, condition, manifest, names, inside }
+    }
+
+    fn manifest(&self, directory: &ObjectPath) -> (Condition, Option<Manifest>) {
+        let read = layout::manifest(directory).and_then(|path| {
+            let bytes = self.storage.open(&path)?;
+            match Control::is_control(bytes.as_slice()) {
+                true => Control::decode(bytes.as_slice()).map(|_| None),
+                false => Manifest::decode(bytes.as_slice()).map(Some),
+            }
+        });
+        match read {
+            Ok(Some(manifest)) => (Condition::Restorable, Some(manifest)),
+            Ok(None) => (Condition::Sealed, None),
+            Err(error) if error.kind() == ErrorKind::NotFound => (Condition::Incomplete, None),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                (Condition::Damaged { reason: error.to_string() }, None)
+            }
+            Err(error) => (Condition::Unreadable { reason: error.to_string() }, None),
+        }
+    }
+}
+
+/// Deletes a savepoint: its manifest, then the objects that it names. Nothing else in its directory is touched, and nothing
+/// if it names an object outside of it, or if it is a checkpoint, which belongs to a job.
+pub fn dispose(storage: &Arc<dyn Storage>, directory: &ObjectPath) -> Result<Collection> {
+    let location = Location { place: String::new(), storage: Arc::clone(storage), directory: directory.clone() };
+    let snapshot = location.open().map_err(|error| error.in_file(directory))?;
+    let manifest = snapshot.manifest();
+    let outside = manifest.objects().find(|object| object.scope != ObjectScope::Exclusive);
+    let is_checkpoint = manifest.kind == crate::format::manifest::SnapshotKind::Checkpoint;
+    if is_checkpoint || outside.is_some() {
+        return Err(Error::invalid_input(
+            "this is a checkpoint, not a savepoint: it belongs to its job, whose other checkpoints may use the same files; \
+             end the job, or let it retire the checkpoint",
+        )
+        .in_file(directory));
+    }
+    driver::delete_self_contained(&location)
+}

@@ -1,4 +1,0 @@
-//! Snapshots of Apache Flink, opened through storage.
-
-mod dump;
-mod read;
