@@ -115,6 +115,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod codec;
 pub mod error;
+pub mod flink;
 pub mod format;
 pub mod ids;
 pub mod key_group;

@@ -14,6 +14,7 @@ mod checkpoint;
 mod cli;
 #[cfg(feature = "test-util")]
 mod crash;
+mod flink;
 mod format;
 #[cfg(feature = "test-util")]
 mod fuzz;

@@ -25,8 +25,9 @@ use clap::{Parser, Subcommand};
 use failure::Failure;
 
 const AFTER_HELP: &str = "\
-PATH is the directory of a snapshot (chk-12, savepoint-3f21c0-8a5d1e90b7c4) or its _metadata file; BASE is the directory that \
-the checkpoints of jobs are stored in.
+PATH is the directory of a snapshot (chk-12, savepoint-3f21c0-8a5d1e90b7c4) or its _metadata file; the snapshot is \
+millpond's or Apache Flink's, which commands find out for themselves.
+BASE is the directory that the checkpoints of jobs are stored in.
 
 Examples:
   millpond inspect /data/checkpoints/4a1f.../chk-12

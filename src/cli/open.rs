@@ -6,7 +6,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::Args;
 use millpond::Error;
+use millpond::flink::{self, Directory};
+use millpond::format::flink::Roots;
 use millpond::snapshot::{SnapshotReader, Trust};
 use millpond::storage::layout::{self, MANIFEST_NAME, SnapshotDirectory};
 use millpond::storage::{Blob, CommitOutcome, LocalStorage, ObjectInfo, ObjectPath, ObjectWriter, Storage};
@@ -23,7 +26,7 @@ const FLINK_MAGIC: [u8; 4] = [0x49, 0x60, 0x67, 0x2d];
 const ALIAS: &str = "snapshot";
 
 /// Whether databases of a snapshot are opened.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Trusted {
     /// Open RocksDB files of the snapshot. Only for snapshots of your own: RocksDB is not made for files from strangers.
     #[arg(long)]
@@ -38,9 +41,36 @@ impl Trusted {
     }
 }
 
+/// What a user says about where the files of a snapshot lie, and what they are worth.
+#[derive(Debug, Args)]
+pub(super) struct Access {
+    #[command(flatten)]
+    trusted: Trusted,
+    /// Where a directory lies now that the metadata of a Flink snapshot names by its old absolute path or URI. Can be given
+    /// several times. The directory above the snapshot is known without being named.
+    #[arg(long = "root", value_name = "OLD=NEW")]
+    roots: Vec<String>,
+}
+
+/// Which system wrote a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Millpond,
+    Flink,
+}
+
+/// An opened snapshot, whichever system wrote it.
+#[derive(Debug)]
+pub(super) enum Opened {
+    Millpond(SnapshotReader),
+    Flink(flink::SnapshotReader),
+}
+
 /// A snapshot on the local file system, not opened yet.
 #[derive(Debug)]
 pub(super) struct Location {
+    /// Which system wrote the snapshot, as the first bytes of its metadata say.
+    pub(super) origin: Origin,
     /// Storage that holds the snapshot's directory and what lies beside it.
     pub(super) storage: Arc<dyn Storage>,
     /// The snapshot's directory in the storage.
@@ -62,24 +92,65 @@ impl Location {
             _ if absolute.is_file() => return Err(not_a_directory(path)),
             _ => absolute,
         };
-        check_manifest(path, &directory)?;
-        Self::of_directory(directory).map_err(|error| Failure::unreadable(&error))
+        let origin = check_manifest(path, &directory)?;
+        Self::of_directory(origin, directory).map_err(|error| Failure::unreadable(&error))
     }
 
-    fn of_directory(path: PathBuf) -> millpond::Result<Self> {
+    fn of_directory(origin: Origin, path: PathBuf) -> millpond::Result<Self> {
         let parent = path.parent().unwrap_or(&path).to_path_buf();
         let name = path.file_name().and_then(|name| name.to_str()).map(ObjectPath::parse);
         if let Some(Ok(directory)) = name {
             let storage = Arc::new(LocalStorage::open(&parent)?);
-            return Ok(Location { storage, directory, path, root: parent });
+            return Ok(Location { origin, storage, directory, path, root: parent });
         }
         let storage = Arc::new(Aliased { own: LocalStorage::open(&path)?, beside: LocalStorage::open(&parent)? });
-        Ok(Location { storage, directory: ObjectPath::parse(ALIAS)?, root: parent, path })
+        Ok(Location { origin, storage, directory: ObjectPath::parse(ALIAS)?, root: parent, path })
     }
 
-    /// Opens the snapshot.
+    /// Opens the snapshot, whichever system wrote it.
+    pub(super) fn open_any(&self, access: &Access) -> Result<Opened, Failure> {
+        match self.origin {
+            Origin::Millpond => self.open().map(|snapshot| Opened::Millpond(access.trusted.apply(snapshot))),
+            Origin::Flink => self.open_flink(access).map(Opened::Flink),
+        }
+    }
+
+    /// Opens a snapshot of ours.
     pub(super) fn open(&self) -> Result<SnapshotReader, Failure> {
+        if self.origin == Origin::Flink {
+            let shown = self.path.display();
+            let message = format!("{shown} is a snapshot of Apache Flink; this command reads those of millpond");
+            return Err(Failure::unreadable(&Error::incompatible(message)));
+        }
         SnapshotReader::open(Arc::clone(&self.storage), self.directory.clone()).map_err(|error| self.failure(&error))
+    }
+
+    /// Opens a snapshot of ours to be checked, as far as the user trusts it; what is wrong with its manifest is the check's
+    /// to say.
+    pub(super) fn open_checked(&self, access: &Access) -> millpond::Result<SnapshotReader> {
+        let opened = SnapshotReader::open(Arc::clone(&self.storage), self.directory.clone());
+        opened.map(|snapshot| access.trusted.apply(snapshot))
+    }
+
+    /// Opens a snapshot of Flink's. Absolute paths are followed below the directory above it, where checkpoints share
+    /// files, and below the roots that were named.
+    pub(super) fn open_flink(&self, access: &Access) -> Result<flink::SnapshotReader, Failure> {
+        let own = Directory::new(Arc::clone(&self.storage), Some(self.directory.clone()));
+        let mut roots = Roots::new();
+        if let Some(above) = self.root.to_str() {
+            let beside = Directory::new(Arc::clone(&self.storage), None);
+            // A directory with a name that no URI can have holds nothing that an absolute URI could name.
+            let _ = roots.map(above, beside);
+        }
+        for root in &access.roots {
+            let (old, new) = root.split_once('=').ok_or_else(|| {
+                Failure::usage(format!("root {root:?} is not of the form OLD=NEW; see millpond help"))
+            })?;
+            let storage = LocalStorage::open(new).map_err(|error| Failure::unreadable(&error))?;
+            let directory = Directory::new(Arc::new(storage), None);
+            roots.map(old, directory).map_err(|error| Failure::misfit(&error))?;
+        }
+        flink::SnapshotReader::open(own, roots).map_err(|error| self.failure(&error))
     }
 
     /// A failure to read the snapshot, with the full names of its files.
@@ -106,19 +177,15 @@ fn not_a_directory(path: &Path) -> Failure {
     Failure::unreadable(&Error::not_found(message))
 }
 
-/// Checks that there is a manifest of ours; says what there is instead.
-fn check_manifest(path: &Path, directory: &Path) -> Result<(), Failure> {
+/// Checks that there is a manifest, and says whose it is, or what there is instead.
+fn check_manifest(path: &Path, directory: &Path) -> Result<Origin, Failure> {
     let manifest = directory.join(MANIFEST_NAME);
     let mut magic = [0; FLINK_MAGIC.len()];
     match fs::File::open(&manifest).and_then(|mut file| file.read_exact(&mut magic)) {
-        Ok(()) if magic == FLINK_MAGIC => {
-            let message =
-                format!("{} is a snapshot of Apache Flink; this command reads those of millpond", directory.display());
-            Err(Failure::unreadable(&Error::incompatible(message)))
-        }
-        Ok(()) => Ok(()),
+        Ok(()) if magic == FLINK_MAGIC => Ok(Origin::Flink),
+        Ok(()) => Ok(Origin::Millpond),
         // Too short for any magic: opening it will say so.
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(Origin::Millpond),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(no_manifest(path, directory)),
         Err(error) => Err(cannot_open(&manifest, error)),
     }

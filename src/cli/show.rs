@@ -8,16 +8,17 @@ use clap::Args;
 use millpond::format::record::{StateKind, StateMeta};
 use millpond::format::section::Owner;
 use millpond::ids::OperatorId;
-use millpond::key_group::{KeyGroup, KeyGroupRange};
+use millpond::key_group::{KeyGroup, KeyGroupRange, MaxParallelism};
 use millpond::serializer::{SerializerSnapshot, Value};
 use millpond::snapshot::{Entry, OperatorReader, SnapshotReader, StateReader};
 use millpond::state::TimeDomain;
+use millpond::{ErrorKind, flink};
 use serde::Serialize;
 
 use super::Outcome;
 use super::failure::Failure;
 use super::key::{self, Wanted};
-use super::open::{Location, Trusted};
+use super::open::{Access, Location, Opened};
 use super::output::Side::{Left, Right};
 use super::output::{Moment, Output, Table, counted, value_text};
 
@@ -62,7 +63,7 @@ pub(super) struct Arguments {
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<u64>,
     #[command(flatten)]
-    trusted: Trusted,
+    access: Access,
     /// Print every entry as a JSON object on a line of its own.
     #[arg(long)]
     pub(super) json: bool,
@@ -70,40 +71,116 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let location = Location::find(&arguments.path)?;
-    let snapshot = arguments.trusted.apply(location.open()?);
-    let operator = find_operator(&snapshot, &arguments.operator)?;
-    let state = operator.state(&arguments.state).map_err(|error| Failure::misfit(&error))?;
-    let (state, shown) = select(&operator, state, arguments)?;
-    let mut printer = Printer::new(state.description(), arguments.json);
-    let limit = arguments.limit.unwrap_or(u64::MAX);
-    let mut failure = None;
-    let mut has_more = false;
-    let walked = state.entries(|entry| {
-        if shown.as_ref().is_some_and(|shown| !is_key(&entry, shown)) {
-            return Ok(ControlFlow::Continue(()));
+    match location.open_any(&arguments.access)? {
+        Opened::Millpond(snapshot) => {
+            let operator = find_operator(&snapshot, &arguments.operator)?;
+            let state = operator.state(&arguments.state).map_err(|error| Failure::misfit(&error))?;
+            let (state, shown) = select(&operator, state, arguments)?;
+            let mut page = Page::new(state.description(), shown, arguments);
+            let walked = state.entries(|entry| Ok(page.entry(&entry)));
+            page.finish(walked, &location)
         }
-        has_more = printer.printed == limit;
-        if has_more {
-            return Ok(ControlFlow::Break(()));
+        Opened::Flink(snapshot) => {
+            let operator = find_flink_operator(&snapshot, &arguments.operator)?;
+            let state = operator.state(&arguments.state);
+            let state = state.map_err(|error| match error.kind() {
+                ErrorKind::NotFound if error.place().file.is_none() => Failure::misfit(&error),
+                _ => location.failure(&error),
+            })?;
+            let (state, shown) = select_flink(&operator, state, arguments)?;
+            let mut page = Page::new(state.description(), shown, arguments);
+            let walked = state.entries(|entry| Ok(page.entry(&entry)));
+            page.finish(walked, &location)
         }
-        Ok(match printer.entry(&entry) {
+    }
+}
+
+/// What is printed of a state: so many entries, of a key.
+struct Page<'a> {
+    arguments: &'a Arguments,
+    shown: Option<serde_json::Value>,
+    printer: Printer,
+    failure: Option<Failure>,
+    has_more: bool,
+}
+
+impl<'a> Page<'a> {
+    fn new(state: &StateMeta, shown: Option<serde_json::Value>, arguments: &'a Arguments) -> Self {
+        let printer = Printer::new(state, arguments.json);
+        Page { arguments, shown, printer, failure: None, has_more: false }
+    }
+
+    fn entry(&mut self, entry: &Entry) -> ControlFlow<()> {
+        if self.shown.as_ref().is_some_and(|shown| !is_key(entry, shown)) {
+            return ControlFlow::Continue(());
+        }
+        self.has_more = self.printer.printed == self.arguments.limit.unwrap_or(u64::MAX);
+        if self.has_more {
+            return ControlFlow::Break(());
+        }
+        match self.printer.entry(entry) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
-                failure = Some(error);
+                self.failure = Some(error);
                 ControlFlow::Break(())
             }
-        })
-    });
-    if let Some(failure) = failure {
-        return Err(failure);
+        }
     }
-    // What came before the damage is shown.
-    printer.finish()?;
-    walked.map_err(|error| location.failure(&error))?;
-    if !arguments.json {
-        say_what_is_missing(arguments, printer.printed, has_more);
+
+    fn finish(mut self, walked: millpond::Result<()>, location: &Location) -> Result<Outcome, Failure> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        // What came before the damage is shown.
+        self.printer.finish()?;
+        walked.map_err(|error| location.failure(&error))?;
+        if !self.arguments.json {
+            say_what_is_missing(self.arguments, self.printer.printed, self.has_more);
+        }
+        Ok(Outcome::Done)
     }
-    Ok(Outcome::Done)
+}
+
+fn find_flink_operator<'s>(
+    snapshot: &'s flink::SnapshotReader,
+    name: &str,
+) -> Result<flink::OperatorReader<'s>, Failure> {
+    snapshot.operator(name).or_else(|error| {
+        let id = name.parse::<OperatorId>().ok();
+        id.and_then(|id| snapshot.operator_by_id(id)).ok_or_else(|| Failure::misfit(&error))
+    })
+}
+
+/// The part of a Flink state that is asked for, and what keys must look like where that cannot be told by encodings.
+fn select_flink<'s>(
+    operator: &flink::OperatorReader<'_>,
+    state: flink::StateReader<'s>,
+    arguments: &Arguments,
+) -> Result<(flink::StateReader<'s>, Option<serde_json::Value>), Failure> {
+    if let Some(number) = arguments.key_group {
+        return Ok((state.in_groups(one_group(number, operator.max_parallelism())?), None));
+    }
+    let Some(text) = &arguments.key else { return Ok((state, None)) };
+    match key::parse(text, key_of(state.key(), state.description())?).map_err(Failure::usage)? {
+        Wanted::Encoded(bytes) => Ok((state.of_key(&bytes), None)),
+        Wanted::Shown(json) => Ok((state, Some(json))),
+    }
+}
+
+/// The range of a key group that a user asks for.
+fn one_group(number: u16, max: MaxParallelism) -> Result<KeyGroupRange, Failure> {
+    let group = KeyGroup(number);
+    if !max.all_groups().contains(group) {
+        return Err(Failure::usage(format!("key group {number} does not exist, the operator has {max} of them")));
+    }
+    KeyGroupRange::new(group, group).map_err(|error| Failure::misfit(&error))
+}
+
+/// The type of the keys of a state that has some.
+fn key_of<'k>(key: Option<&'k SerializerSnapshot>, state: &StateMeta) -> Result<&'k SerializerSnapshot, Failure> {
+    let StateMeta { name, kind, .. } = state;
+    key.filter(|_| kind.is_keyed())
+        .ok_or_else(|| Failure::usage(format!("state {name:?} is {kind} state, which has no keys; leave --key out")))
 }
 
 fn find_operator<'s>(snapshot: &'s SnapshotReader, name: &str) -> Result<OperatorReader<'s>, Failure> {
@@ -120,19 +197,10 @@ fn select<'s>(
     arguments: &Arguments,
 ) -> Result<(StateReader<'s>, Option<serde_json::Value>), Failure> {
     if let Some(number) = arguments.key_group {
-        let group = KeyGroup(number);
-        if !operator.max_parallelism().all_groups().contains(group) {
-            let max = operator.max_parallelism();
-            return Err(Failure::usage(format!("key group {number} does not exist, the operator has {max} of them")));
-        }
-        let range = KeyGroupRange::new(group, group).map_err(|error| Failure::misfit(&error))?;
-        return Ok((state.in_groups(range), None));
+        return Ok((state.in_groups(one_group(number, operator.max_parallelism())?), None));
     }
     let Some(text) = &arguments.key else { return Ok((state, None)) };
-    let Some(key) = operator.key().filter(|_| state.description().kind.is_keyed()) else {
-        let StateMeta { name, kind, .. } = state.description();
-        return Err(Failure::usage(format!("state {name:?} is {kind} state, which has no keys; leave --key out")));
-    };
+    let key = key_of(operator.key(), state.description())?;
     match key::parse(text, key).map_err(Failure::usage)? {
         Wanted::Encoded(bytes) => Ok((state.of_key(&bytes).map_err(|error| Failure::misfit(&error))?, None)),
         Wanted::Shown(json) => Ok((state, Some(json))),

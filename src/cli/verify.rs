@@ -3,18 +3,16 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use millpond::Place;
-use millpond::snapshot::SnapshotReader;
 use millpond::snapshot::verify::{Finding, Severity, Verification, VerifyEvent, verify_opened};
+use millpond::{Place, flink};
 use serde::Serialize;
 
 use super::Outcome;
 use super::failure::{Failure, JsonPlace};
-use super::open::{Location, Trusted};
+use super::open::{Access, Location, Origin};
 use super::output::{Bytes, Output, counted};
 use super::progress::Progress;
 
@@ -23,6 +21,10 @@ Checked are: the digest of the manifest; of every file that it names the presenc
 section the checksum, of every block the CRC; that every entry is in order, decodes by its declared type, and belongs \
 to the key group it is stored in; and that entries and bytes add up to what the manifest says. Of a RocksDB \
 database the files are checked, and its rows only with --trusted; without, they count as not checked.
+
+Of a snapshot of Apache Flink, which has no checksums, everything is decoded: metadata, handles and their offsets, every \
+key group to its last byte, every key, value and timer, operator state and records in flight; keys must hash to the key \
+group they are stored in, as far as their hash code can be computed.
 
 Damage is reported with file, offset, operator, subtask, state and key group, as far as it can be told, and the check \
 goes on with the next section.
@@ -40,7 +42,7 @@ pub(super) struct Arguments {
     /// Directory of the snapshot, or its _metadata file.
     path: PathBuf,
     #[command(flatten)]
-    trusted: Trusted,
+    access: Access,
     /// Print one JSON document.
     #[arg(long)]
     pub(super) json: bool,
@@ -82,9 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut failure = None;
     let started = start();
     let progress = Progress::new(true);
-    let opened = SnapshotReader::open(Arc::clone(&location.storage), location.directory.clone());
-    let opened = opened.map(|snapshot| arguments.trusted.apply(snapshot));
-    let result = verify_opened(opened, &mut |event| {
+    let mut observe = |event: VerifyEvent<'_>| {
         let outcome = match event {
             VerifyEvent::Progress { done_bytes, total_bytes } => {
                 progress.set(done_bytes, total_bytes);
@@ -104,7 +104,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
                 ControlFlow::Break(())
             }
         }
-    });
+    };
+    let result = match location.origin {
+        Origin::Millpond => verify_opened(location.open_checked(&arguments.access), &mut observe),
+        Origin::Flink => flink::verify(&location.open_flink(&arguments.access)?, &mut observe),
+    };
     drop(progress);
     if let Some(failure) = failure {
         return Err(failure);

@@ -69,8 +69,8 @@ fn foreign_damaged_and_later_manifests_are_told_apart() {
     for command in ["inspect", "verify"] {
         let line = run(command, &later, 3);
         assert!(line.contains("version 9 is unknown") && line.contains("use a newer millpond"), "{line}");
-        let line = run(command, b"\x49\x60\x67\x2d\0\0\0\x04...", 3);
-        assert!(line.contains("Apache Flink"), "{line}");
+        let line = run(command, b"\x49\x60\x67\x2d\0\0\0\x04...", 1);
+        assert!(line.contains("format Flink metadata"), "{line}");
     }
     let mut damaged = good.clone();
     damaged[good.len() / 2] ^= 1;

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests damage files behind the storage's back")]
 
 mod errors;
+mod flink;
 mod housekeeping;
 mod inspect;
 mod sample;

@@ -7,6 +7,7 @@
 mod files;
 mod job;
 mod objects;
+mod power;
 
 use std::sync::Arc;
 

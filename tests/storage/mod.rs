@@ -3,6 +3,7 @@
 mod contract;
 #[cfg(unix)]
 mod directory;
+mod disk;
 #[cfg(unix)]
 mod durability;
 #[cfg(unix)]

@@ -221,7 +221,10 @@ impl Taken {
             };
             let reading = match location.read(setup.depth, |manifest| check_identity(&location, manifest, *id, layout))
             {
-                Reading::Complete(manifest) => Reading::Complete((manifest, location)),
+                Reading::Complete(manifest) => match make_durable(&location, record.kept.contains(id)) {
+                    Ok(()) => Reading::Complete((manifest, location)),
+                    Err(error) => Reading::Unavailable { reason: error.to_string() },
+                },
                 Reading::Absent if record.kept.contains(id) => {
                     Reading::Damaged { reason: "it was complete, and its manifest is gone".to_owned() }
                 }
@@ -376,6 +379,11 @@ fn take_from(setup: &Setup, location: &Location, now_ms: i64) -> Result<()> {
         )));
     }
     Chain::take_over(&location.storage, layout, id.next(), &*setup.random, now_ms).map(|_| ())
+}
+
+/// Whoever created the manifest may have died before it was durable. Once a record says that it counts, it has to stay.
+fn make_durable(location: &Location, is_recorded: bool) -> Result<()> {
+    if is_recorded { Ok(()) } else { location.storage.persist(&location.slot()?) }
 }
 
 /// The highest number of a checkpoint of which anything is stored.

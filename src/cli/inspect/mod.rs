@@ -1,5 +1,6 @@
 //! `millpond inspect`: what a snapshot consists of.
 
+mod flink;
 mod print;
 mod report;
 
@@ -14,7 +15,7 @@ use millpond::snapshot::{OperatorReader, SnapshotReader};
 
 use super::Outcome;
 use super::failure::Failure;
-use super::open::{Location, Trusted};
+use super::open::{Access, Location, Opened};
 use super::output::Output;
 use super::progress::Progress;
 
@@ -24,7 +25,11 @@ the format counts them: in the native heap format the map of a key is one entry,
 items is. Bytes of a state are those of its entries before compression; bytes of key groups, subtasks and files \
 are as stored.
 
-Where a snapshot was written without counting, entries and bytes are shown as `?`; --count reads all data and counts; of a RocksDB database only with --trusted.
+Of a snapshot of Apache Flink the metadata is read and the headers of its files, which say the types. It does not count, so \
+that entries are shown as `?` without --count.
+
+Where a snapshot was written without counting, entries and bytes are shown as `?`; --count reads all data and counts; of a \
+RocksDB database only with --trusted.
 
 Examples:
   millpond inspect /data/checkpoints/4a1f.../chk-12
@@ -43,7 +48,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     count: bool,
     #[command(flatten)]
-    trusted: Trusted,
+    access: Access,
     /// Print one JSON document.
     #[arg(long)]
     pub(super) json: bool,
@@ -54,7 +59,10 @@ type Counts = BTreeMap<(String, String), (u64, u64)>;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let location = Location::find(&arguments.path)?;
-    let snapshot = arguments.trusted.apply(location.open()?);
+    let snapshot = match location.open_any(&arguments.access)? {
+        Opened::Millpond(snapshot) => snapshot,
+        Opened::Flink(snapshot) => return flink::run(&location, &snapshot, arguments.count, arguments.json),
+    };
     let counts = match arguments.count {
         true => Some(count(&snapshot).map_err(|error| location.failure(&error))?),
         false => None,

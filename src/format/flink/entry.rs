@@ -67,19 +67,43 @@ impl KeyedEntry {
     }
 }
 
-/// How the entries of a state are laid out in canonical files and in RocksDB.
+/// How the entries of a state are laid out in canonical files and in RocksDB, and their serializers.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Layout<'a> {
-    Value { namespace: &'a Snapshot, value: &'a Snapshot },
-    List { namespace: &'a Snapshot, element: &'a Snapshot },
-    Map { namespace: &'a Snapshot, user_key: &'a Snapshot, user_value: &'a Snapshot },
-    Queue { element: &'a Snapshot },
+pub enum Layout<'a> {
+    /// One value.
+    Value {
+        /// Serializer of the namespace.
+        namespace: &'a Snapshot,
+        /// Serializer of the value.
+        value: &'a Snapshot,
+    },
+    /// A list.
+    List {
+        /// Serializer of the namespace.
+        namespace: &'a Snapshot,
+        /// Serializer of the elements.
+        element: &'a Snapshot,
+    },
+    /// A map, entry by entry.
+    Map {
+        /// Serializer of the namespace.
+        namespace: &'a Snapshot,
+        /// Serializer of the user's keys.
+        user_key: &'a Snapshot,
+        /// Serializer of the user's values.
+        user_value: &'a Snapshot,
+    },
+    /// A queue of timers.
+    Queue {
+        /// Serializer of the timers.
+        element: &'a Snapshot,
+    },
 }
 
 impl<'a> Layout<'a> {
     /// The layout of a state. A state whose serializers are missing is
     /// [`Incompatible`](crate::ErrorKind::Incompatible).
-    pub(super) fn of(state: &'a StateInfo) -> Result<Self> {
+    pub fn of(state: &'a StateInfo) -> Result<Self> {
         let missing = || Error::incompatible("the serializers of the state could not be read").in_state(&state.name);
         let value = state.value().ok_or_else(missing)?;
         if state.state_type == StateType::PriorityQueue {

@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use super::entry::KeyedEntry;
 use super::header::KeyedHeader;
 use super::metadata::{KeyGroupsBody, KeyGroupsHandle};
@@ -6,34 +8,41 @@ use crate::codec::Reader;
 use crate::error::{Error, Result};
 use crate::key_group::{KeyGroup, MaxParallelism};
 
-/// A file of keyed state, canonical or native heap, whichever its handle leads to.
+/// A file of keyed state, canonical or native heap, whichever its handle leads to. `B` holds the bytes.
 #[derive(Debug, Clone)]
-pub struct KeyedFile<'a> {
+pub struct KeyedFile<B> {
     header: KeyedHeader,
+    header_bytes: u64,
     native: bool,
     max: MaxParallelism,
     extents: Vec<(KeyGroup, u64, u64)>,
-    bytes: &'a [u8],
+    bytes: B,
 }
 
-impl<'a> KeyedFile<'a> {
+/// Takes the position of a state in the header, and an entry.
+pub type EntryVisitor<'v> = dyn FnMut(u16, KeyedEntry) -> Result<ControlFlow<()>> + 'v;
+
+impl<B: AsRef<[u8]>> KeyedFile<B> {
     /// Opens a file: `bytes` is the whole stream of the handle. Reads the header only.
     ///
     /// A handle that does not say what its stream holds is judged by the stream. A length other than the handle's is
     /// damage.
-    pub fn open(handle: &KeyGroupsHandle, max: MaxParallelism, bytes: &'a [u8]) -> Result<Self> {
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    pub fn open(handle: &KeyGroupsHandle, max: MaxParallelism, bytes: B) -> Result<Self> {
+        let stream = bytes.as_ref();
+        let size = u64::try_from(stream.len()).unwrap_or(u64::MAX);
         if size != handle.stream.size() {
             let message = format!("the stream has {size} bytes, its handle says {}", handle.stream.size());
             return Err(Error::corrupt(message).in_field("keyed state stream"));
         }
-        let header = KeyedHeader::read(&mut Reader::new(bytes))?;
+        let mut input = Reader::new(stream);
+        let header = KeyedHeader::read(&mut input)?;
         let native = match handle.body {
             KeyGroupsBody::Canonical => false,
             KeyGroupsBody::Native => true,
-            KeyGroupsBody::Unspecified => heap::is_native(&handle.offsets, bytes),
+            KeyGroupsBody::Unspecified => heap::is_native(&handle.offsets, stream),
         };
-        Ok(KeyedFile { header, native, max, extents: handle.offsets.extents(size), bytes })
+        let header_bytes = input.offset();
+        Ok(KeyedFile { header, header_bytes, native, max, extents: handle.offsets.extents(size), bytes })
     }
 
     /// The states and their serializers.
@@ -46,41 +55,103 @@ impl<'a> KeyedFile<'a> {
         self.native
     }
 
-    /// The key groups that have bytes, in ascending order.
-    pub fn groups(&self) -> impl Iterator<Item = KeyGroup> {
-        self.extents.iter().map(|(group, ..)| *group)
+    /// The key groups that have bytes, in ascending order, each with the position of its first byte and its length.
+    pub fn groups(&self) -> impl Iterator<Item = (KeyGroup, u64, u64)> {
+        self.extents.iter().map(|(group, start, end)| (*group, *start, end.saturating_sub(*start)))
+    }
+
+    /// Checks that nothing lies between the header and the first key group. A header that could not be read to its end
+    /// is not judged.
+    pub fn check_layout(&self) -> Result<()> {
+        let first = self.extents.first().map(|(_, start, _)| *start);
+        let size = u64::try_from(self.bytes.as_ref().len()).unwrap_or(u64::MAX);
+        let body = first.unwrap_or(size);
+        if self.header.unreadable.is_some() || body == self.header_bytes {
+            return Ok(());
+        }
+        let message = format!("the header ends at {}, the first key group begins at {body}", self.header_bytes);
+        Err(Error::corrupt(message).at_offset(body.min(self.header_bytes)).in_field("key-group offset"))
     }
 
     /// Decodes the file entry by entry, key group by key group, and hands over each with its key group and the position
     /// of its state in the header. Memory is that of one key group, where the file is compressed, and of one entry.
     ///
     /// Stops at the first error, of the file or of `visit`. A state that is not known is
-    /// [`Incompatible`](crate::ErrorKind::Incompatible); [`keyed::Entries`] steps over those of canonical files.
+    /// [`Incompatible`](crate::ErrorKind::Incompatible).
     pub fn visit(&self, mut visit: impl FnMut(KeyGroup, u16, KeyedEntry) -> Result<()>) -> Result<()> {
-        for (group, start, end) in &self.extents {
-            let block = self.block(*start, *end)?;
-            if self.native {
-                let block = heap::Block::open(&self.header, *group, self.max, block, *start)?;
-                for entry in block.entries(&self.header) {
-                    let (state_id, entry) = entry?;
-                    visit(*group, state_id, entry)?;
-                }
-            } else {
-                let block = keyed::Block::open(&self.header, *group, self.max, block, *start)?;
-                for entry in block.entries(&self.header) {
-                    let entry = entry?;
-                    let decoded = entry.decode(&self.header).map_err(|error| error.in_key_group(group.0))?;
-                    visit(*group, entry.state_id, decoded)?;
-                }
-            }
+        for (group, ..) in &self.extents {
+            let _ = self.visit_group(*group, &|_| true, &mut |state_id, entry| {
+                visit(*group, state_id, entry).map(ControlFlow::Continue)
+            })?;
         }
         Ok(())
     }
 
-    fn block(&self, start: u64, end: u64) -> Result<&'a [u8]> {
+    /// Decodes the entries of one key group that belong to states of which `wanted` is true, until `visit` breaks or
+    /// fails. Canonical files step over the others without decoding them; native ones cannot.
+    pub fn visit_group(
+        &self,
+        group: KeyGroup,
+        wanted: &dyn Fn(u16) -> bool,
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let Ok(position) = self.extents.binary_search_by_key(&group, |(group, ..)| *group) else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let (_, start, end) = self.extents.get(position).copied().unwrap_or((group, 0, 0));
+        let block = self.block(start, end)?;
+        if self.native {
+            self.native_group(group, block, start, wanted, visit)
+        } else {
+            self.canonical_group(group, block, start, wanted, visit)
+        }
+    }
+
+    fn native_group(
+        &self,
+        group: KeyGroup,
+        block: &[u8],
+        start: u64,
+        wanted: &dyn Fn(u16) -> bool,
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let block = heap::Block::open(&self.header, group, self.max, block, start)?;
+        for entry in block.entries(&self.header) {
+            let (state_id, entry) = entry?;
+            if wanted(state_id) && visit(state_id, entry)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn canonical_group(
+        &self,
+        group: KeyGroup,
+        block: &[u8],
+        start: u64,
+        wanted: &dyn Fn(u16) -> bool,
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let block = keyed::Block::open(&self.header, group, self.max, block, start)?;
+        for entry in block.entries(&self.header) {
+            let entry = entry?;
+            if !wanted(entry.state_id) {
+                continue;
+            }
+            let decoded = entry.decode(&self.header).map_err(|error| error.in_key_group(group.0))?;
+            if visit(entry.state_id, decoded)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn block(&self, start: u64, end: u64) -> Result<&[u8]> {
+        let bytes = self.bytes.as_ref();
         let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-        range.and_then(|(start, end)| self.bytes.get(start..end)).ok_or_else(|| {
-            Error::corrupt(format!("{start} to {end} is outside of the file, which has {} bytes", self.bytes.len()))
+        range.and_then(|(start, end)| bytes.get(start..end)).ok_or_else(|| {
+            Error::corrupt(format!("{start} to {end} is outside of the file, which has {} bytes", bytes.len()))
                 .in_field("key-group offset")
         })
     }

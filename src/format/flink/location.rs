@@ -12,14 +12,23 @@ use crate::error::{Error, Result};
 /// # fn main() -> millpond::Result<()> {
 /// let mut roots = millpond::format::flink::Roots::new();
 /// roots.map("file:///data/checkpoints", "/mnt/copy")?;
-/// assert_eq!(roots.resolve("file:/data/checkpoints/job/shared/file")?, "/mnt/copy/job/shared/file");
+/// let (place, path) = roots.resolve("file:/data/checkpoints/job/shared/file")?;
+/// assert_eq!((*place, path.as_str()), ("/mnt/copy", "job/shared/file"));
 /// assert!(roots.resolve("file:/etc/passwd").is_err());
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Roots {
-    rules: Vec<(Location, String)>,
+///
+/// `P` says where a directory lies now; nothing here interprets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roots<P> {
+    rules: Vec<(Location, P)>,
+}
+
+impl<P> Default for Roots<P> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// An absolute URI, taken apart. `file:/a`, `file:///a` and `/a` are the same.
@@ -30,25 +39,25 @@ struct Location {
     parts: Vec<String>,
 }
 
-impl Roots {
+impl<P> Roots<P> {
     /// No roots: every absolute URI is refused.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Roots { rules: Vec::new() }
     }
 
-    /// Allows what lies below the directory `old`, an absolute URI or path, and says that it lies below `new` now. `new`
-    /// is not interpreted. Where several roots hold a file, the deepest one decides.
-    pub fn map(&mut self, old: &str, new: &str) -> Result<()> {
+    /// Allows what lies below the directory `old`, an absolute URI or path, and says that it lies in `new` now. Where
+    /// several roots hold a file, the deepest one decides, and of equal ones the last.
+    pub fn map(&mut self, old: &str, new: P) -> Result<()> {
         let location = Location::parse(old).ok_or_else(|| {
             Error::invalid_input(format!("root {old:?} is no absolute path or URI without `.`, `..` and empty parts"))
         })?;
-        self.rules.push((location, new.trim_end_matches('/').to_owned()));
+        self.rules.push((location, new));
         Ok(())
     }
 
-    /// Where the file of an absolute URI lies now: `new`, `/` and the path below the root. A URI that is below no root
-    /// or contains `..` is [`InvalidInput`](crate::ErrorKind::InvalidInput).
-    pub fn resolve(&self, uri: &str) -> Result<String> {
+    /// Where the file of an absolute URI lies now: the place of its root, and the path below it. A URI that is below no
+    /// root or contains `..`, an escape or a query is [`InvalidInput`](crate::ErrorKind::InvalidInput).
+    pub fn resolve(&self, uri: &str) -> Result<(&P, String)> {
         let refused = |why: &str| Error::invalid_input(format!("file {uri:?} {why}"));
         let location = Location::parse(uri).ok_or_else(|| refused("is no plain absolute path or URI"))?;
         let below = self
@@ -57,7 +66,7 @@ impl Roots {
             .filter_map(|(old, new)| Some((old.parts.len(), new, location.below(old)?)))
             .max_by_key(|(depth, ..)| *depth);
         match below {
-            Some((_, new, rest)) => Ok(format!("{new}/{}", rest.join("/"))),
+            Some((_, new, rest)) => Ok((new, rest.join("/"))),
             None => Err(refused("lies below no known root; map the directory it was in to the one it is in now")),
         }
     }
@@ -89,7 +98,7 @@ impl Location {
             !part.is_empty()
                 && part != "."
                 && part != ".."
-                && !part.contains('\\')
+                && !part.contains(['\\', '?', '#', '%'])
                 && !part.chars().any(char::is_control)
         };
         parts.iter().all(clean).then_some(Location { store, parts })
@@ -110,12 +119,13 @@ mod tests {
     #[test]
     fn the_deepest_root_decides() {
         let mut roots = Roots::new();
-        roots.map("file:///a", "/one/").unwrap();
+        roots.map("file:///a", "one").unwrap();
         roots.map("/a/b", "two").unwrap();
         roots.map("S3://Bucket/x", "three").unwrap();
-        assert_eq!(roots.resolve("file:/a/c/d").unwrap(), "/one/c/d");
-        assert_eq!(roots.resolve("file:///a/b/d").unwrap(), "two/d");
-        assert_eq!(roots.resolve("s3://Bucket/x/y").unwrap(), "three/y");
+        let resolved = |uri| roots.resolve(uri).unwrap();
+        assert_eq!(resolved("file:/a/c/d"), (&"one", "c/d".to_owned()));
+        assert_eq!(resolved("file:///a/b/d"), (&"two", "d".to_owned()));
+        assert_eq!(resolved("s3://Bucket/x/y"), (&"three", "y".to_owned()));
     }
 
     #[test]
@@ -128,6 +138,11 @@ mod tests {
             "file:/a/b/../c",
             "file:/a/b/./c",
             "file:/a/b//c",
+            "file:/a/b/%2e%2e/c",
+            "file:/a/b/c?version=1",
+            "file:/a/b/c#1",
+            "file:/a/b/_entropy_/../c",
+            "file://user@/a/b/c",
             "file:/a/b/c\\d",
             "file:/a/b/c\nd",
             "hdfs:/a/b/c",
@@ -147,7 +162,7 @@ mod tests {
     #[test]
     fn the_whole_file_system_can_be_a_root() {
         let mut roots = Roots::new();
-        roots.map("/", "/new").unwrap();
-        assert_eq!(roots.resolve("file:/etc/x").unwrap(), "/new/etc/x");
+        roots.map("/", "new").unwrap();
+        assert_eq!(roots.resolve("file:/etc/x").unwrap(), (&"new", "etc/x".to_owned()));
     }
 }

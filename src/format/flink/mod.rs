@@ -44,8 +44,8 @@ pub mod ttl;
 pub mod value;
 mod write;
 
-pub use entry::{Content, KeyedEntry};
-pub use file::KeyedFile;
+pub use entry::{Content, KeyedEntry, Layout};
+pub use file::{EntryVisitor, KeyedFile};
 pub use java_object::{CheckpointProperties, LogicalKind, LogicalType, RowField, SnapshotType};
 pub use location::Roots;
 pub use primitive::JavaString;

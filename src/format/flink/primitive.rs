@@ -38,6 +38,29 @@ impl JavaString {
         }
     }
 
+    /// UTF-8, in which an unpaired surrogate takes three bytes like other characters of its size (WTF-8).
+    pub fn to_wtf8(&self) -> Vec<u8> {
+        let units = match self {
+            JavaString::Text(text) => return text.as_bytes().to_vec(),
+            JavaString::Units(units) => units,
+        };
+        let mut bytes = Vec::with_capacity(units.len().saturating_mul(3));
+        for unit in char::decode_utf16(units.iter().copied()) {
+            match unit {
+                Ok(character) => bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+                Err(unpaired) => {
+                    let [high, low] = unpaired.unpaired_surrogate().to_be_bytes();
+                    bytes.extend_from_slice(&[
+                        0xE0 | (high >> 4),
+                        0x80 | ((high & 0x0F) << 2) | (low >> 6),
+                        0x80 | (low & 0x3F),
+                    ]);
+                }
+            }
+        }
+        bytes
+    }
+
     /// `String.hashCode()`: over the UTF-16 units, `h = 31 h + unit`.
     pub fn java_hash(&self) -> i32 {
         let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
@@ -308,6 +331,13 @@ mod tests {
         for bytes in bad {
             assert_eq!(read(bytes).unwrap_err().kind(), ErrorKind::Corrupt, "{bytes:02x?}");
         }
+    }
+
+    #[test]
+    fn unpaired_surrogates_take_three_bytes() {
+        let odd = JavaString::from_units(vec![0x61, 0xD83D, 0x62, 0xD83D, 0xDE00]);
+        assert_eq!(odd.to_wtf8(), [b'a', 0xED, 0xA0, 0xBD, b'b', 0xF0, 0x9F, 0x98, 0x80]);
+        assert_eq!(JavaString::Text("é".to_owned()).to_wtf8(), "é".as_bytes());
     }
 
     #[test]

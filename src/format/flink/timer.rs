@@ -46,6 +46,17 @@ pub struct RawTimer {
     pub namespace: Value,
 }
 
+/// What a key group says of a timer service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimerService {
+    /// Name of the service.
+    pub name: Arc<str>,
+    /// Serializer of the keys.
+    pub key: Snapshot,
+    /// Serializer of the namespaces.
+    pub namespace: Snapshot,
+}
+
 /// Iterator over the timers of one key group. Ends after the first error.
 #[derive(Debug)]
 pub struct RawTimers<'a> {
@@ -53,14 +64,13 @@ pub struct RawTimers<'a> {
     placement: Placement,
     services_left: usize,
     current: Option<Service>,
+    seen: Vec<TimerService>,
     ended: bool,
 }
 
 #[derive(Debug)]
 struct Service {
-    name: Arc<str>,
-    key: Snapshot,
-    namespace: Snapshot,
+    service: TimerService,
     domain: Domain,
     timers_left: usize,
 }
@@ -74,7 +84,19 @@ impl<'a> RawTimers<'a> {
     pub fn open(group: KeyGroup, max: MaxParallelism, bytes: &'a [u8], base: u64) -> Result<Self> {
         let mut input = Reader::with_base(bytes, base);
         let services_left = services(&mut input).map_err(|error| error.in_key_group(group.0))?;
-        Ok(RawTimers { input, placement: Placement { group, max }, services_left, current: None, ended: false })
+        Ok(RawTimers {
+            input,
+            placement: Placement { group, max },
+            services_left,
+            current: None,
+            seen: Vec::new(),
+            ended: false,
+        })
+    }
+
+    /// The timer services that came up so far; all of them once the iterator has ended.
+    pub fn services(&self) -> &[TimerService] {
+        &self.seen
     }
 
     fn read(&mut self) -> Result<Option<RawTimer>> {
@@ -85,7 +107,9 @@ impl<'a> RawTimers<'a> {
                     return Ok(None);
                 };
                 self.services_left = left;
-                self.current = Some(Service::read(&mut self.input)?);
+                let service = Service::read(&mut self.input)?;
+                self.seen.push(service.service.clone());
+                self.current = Some(service);
                 continue;
             };
             match (service.timers_left.checked_sub(1), service.domain) {
@@ -122,15 +146,16 @@ impl Service {
         let key = Snapshot::read(input)?;
         let namespace = Snapshot::read(input)?;
         let timers_left = input.items(8, "number of timers")?;
-        Ok(Service { name, key, namespace, domain: Domain::Event, timers_left })
+        Ok(Service { service: TimerService { name, key, namespace }, domain: Domain::Event, timers_left })
     }
 
     fn timer(&self, placement: Placement, input: &mut Reader<'_>) -> Result<RawTimer> {
+        let TimerService { name, key, namespace } = &self.service;
         Ok(RawTimer {
-            service: self.name.clone(),
+            service: name.clone(),
             domain: self.domain,
-            key: placement.read_key(&self.key, input)?,
-            namespace: self.namespace.read_value(input)?,
+            key: placement.read_key(key, input)?,
+            namespace: namespace.read_value(input)?,
             timestamp: input.i64("timer timestamp")?,
         })
     }

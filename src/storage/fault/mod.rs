@@ -24,7 +24,8 @@
 //! # Ok::<(), millpond::Error>(())
 //! ```
 //!
-//! A plan over a file system also keeps an eye on durability: see [`FaultPlan::violations`].
+//! A plan over a file system also keeps an eye on durability: see [`FaultPlan::violations`]. A [`Disk`] is a file system that
+//! shows what a crash of the machine may leave of it, at any of its operations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,10 +35,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 
 mod audit;
+mod disk;
 mod file_system;
 mod object;
 
 use audit::Audit;
+pub use disk::{Disk, Moment};
 pub use file_system::FaultFileSystem;
 pub use object::FaultStorage;
 

@@ -4,7 +4,7 @@ use millpond::format::flink::metadata::{ChannelHandle, Metadata, Operator};
 use millpond::format::flink::serializer::{Simple, Snapshot, TypeSerializer};
 use serde_json::Value as Json;
 
-use super::dump::Files;
+use super::files::Files;
 use super::fixtures;
 use super::text;
 

@@ -8,7 +8,7 @@ use millpond::format::flink::metadata::{
 };
 use millpond::format::flink::{heap, keyed, operator};
 
-use super::dump::Files;
+use super::files::Files;
 use super::fixtures;
 
 /// Larger files would take minutes.

@@ -9,7 +9,7 @@ use millpond::format::flink::fuzz::{
 use millpond::format::flink::metadata::Metadata;
 use proptest::prelude::*;
 
-use super::dump::Files;
+use super::files::Files;
 use super::fixtures;
 
 /// Parts of real files, at most so long.

@@ -2,12 +2,11 @@
 
 mod channels;
 mod damage;
-mod dump;
-mod fixtures;
+pub(crate) mod files;
+pub(crate) mod fixtures;
 #[cfg(feature = "test-util")]
 pub(crate) mod fuzz;
 mod metadata;
-mod state;
-mod text;
+pub(crate) mod text;
 mod typed;
 mod written;

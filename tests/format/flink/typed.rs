@@ -10,7 +10,7 @@ use millpond::format::flink::{Content, KeyedFile, Roots, Value, operator};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::dump::Files;
+use super::files::Files;
 use super::fixtures::{self, Fixture};
 
 /// `flinklab.LabTypes$Person`.
@@ -117,7 +117,8 @@ fn roots_lead_to_files_that_were_moved() {
         if let Some(KeyedHandle::KeyGroups(handle)) = &state.managed_keyed
             && let millpond::format::flink::metadata::StreamHandle::Inline(inline) = &handle.stream
         {
-            names.push(roots.resolve(&inline.name).unwrap());
+            let (place, path) = roots.resolve(&inline.name).unwrap();
+            names.push(format!("{place}/{path}"));
         }
     }
     assert!(!names.is_empty());

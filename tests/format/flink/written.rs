@@ -15,7 +15,7 @@ use millpond::format::flink::serializer::{Snapshot, TypeSerializer};
 use millpond::format::flink::{Content, KeyedEntry, KeyedFile, Value, heap, keyed, operator};
 use millpond::key_group::{KeyGroup, MaxParallelism};
 
-use super::dump::Files;
+use super::files::Files;
 use super::fixtures::{self, Fixture};
 
 fn metadata(fixture: &Fixture) -> Metadata {

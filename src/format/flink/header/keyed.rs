@@ -49,6 +49,21 @@ impl KeyedHeader {
         Ok(header)
     }
 
+    /// A header without states.
+    pub fn empty() -> Self {
+        KeyedHeader { compressed: false, key: None, state_count: 0, states: Vec::new(), unreadable: None }
+    }
+
+    /// Reads bytes that are a header and nothing else.
+    pub fn read_all(bytes: &[u8]) -> Result<Self> {
+        let mut input = Reader::new(bytes);
+        let header = Self::read(&mut input)?;
+        if header.unreadable.is_none() {
+            input.finish("end of header")?;
+        }
+        Ok(header)
+    }
+
     /// The state of an id that the body uses; `None` where the header could not be read so far.
     pub fn state(&self, id: u16) -> Option<&StateInfo> {
         self.states.get(usize::from(id))

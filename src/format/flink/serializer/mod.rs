@@ -13,6 +13,7 @@ mod composite;
 mod encode;
 mod kryo;
 mod pojo;
+mod show;
 mod simple;
 mod sql;
 

@@ -18,12 +18,15 @@ impl Snapshot {
         Decoder::new(input).value(&self.serializer, input)
     }
 
-    /// Reads a value that takes all that is left. Where its end cannot be found it is [`Value::Opaque`], inside
-    /// [`Value::Timed`] if the state has time to live.
+    /// Reads a value that takes all that is left. Where its serializer [does not tell the end](Self::has_known_end) it is
+    /// [`Value::Opaque`], inside [`Value::Timed`] if the state has time to live.
     pub fn read_whole(&self, input: &mut Reader<'_>) -> Result<Value> {
         if let TypeSerializer::Ttl(inner) = &self.serializer {
             let last_access = input.i64("time of last access")?;
             return Ok(Value::Timed { last_access, value: Box::new(inner.read_whole(input)?) });
+        }
+        if !self.has_known_end() {
+            return self.opaque(input);
         }
         let start = input.clone();
         match self.read_value(input) {
@@ -42,8 +45,14 @@ impl Snapshot {
         Ok(Value::Opaque { class: self.opaque_class(), bytes: input.raw(input.remaining(), "value")?.to_vec() })
     }
 
+    /// Whether the end of every value can be found. A part that only its own program can interpret (Kryo, a user's class,
+    /// Avro, an unknown serializer) makes the whole opaque, even where a value happens not to have it.
+    pub fn has_known_end(&self) -> bool {
+        self.serializer.has_known_end()
+    }
+
     /// Name of the class whose values cannot be interpreted.
-    fn opaque_class(&self) -> Arc<str> {
+    pub fn opaque_class(&self) -> Arc<str> {
         match &self.serializer {
             TypeSerializer::Kryo(kryo) => kryo.class.as_str().into(),
             TypeSerializer::UserValue { class } | TypeSerializer::Avro { class: Some(class), .. } => {
@@ -51,6 +60,51 @@ impl Snapshot {
             }
             TypeSerializer::Pojo(pojo) => pojo.class.clone(),
             _ => self.class.as_str().into(),
+        }
+    }
+}
+
+impl TypeSerializer {
+    /// See [`Snapshot::has_known_end`].
+    fn has_known_end(&self) -> bool {
+        match self {
+            TypeSerializer::Kryo(_)
+            | TypeSerializer::UserValue { .. }
+            | TypeSerializer::Avro { .. }
+            | TypeSerializer::StreamElement(_)
+            | TypeSerializer::Opaque { .. } => false,
+            TypeSerializer::Pojo(pojo) => {
+                let known = |snapshot: &Option<Snapshot>| snapshot.as_ref().is_some_and(Snapshot::has_known_end);
+                let subclasses = pojo.registered.iter().chain(&pojo.unregistered);
+                pojo.fields.iter().all(|field| known(&field.serializer))
+                    && subclasses.into_iter().all(|subclass| known(&subclass.serializer))
+            }
+            TypeSerializer::GenericArray { component: inner, .. }
+            | TypeSerializer::List(inner)
+            | TypeSerializer::Set(inner)
+            | TypeSerializer::LinkedList { element: inner, .. }
+            | TypeSerializer::Nullable { inner, .. }
+            | TypeSerializer::Ttl(inner)
+            | TypeSerializer::WindowKey(inner)
+            | TypeSerializer::External(inner) => inner.has_known_end(),
+            TypeSerializer::Map(first, second)
+            | TypeSerializer::SortedMap(first, second)
+            | TypeSerializer::Either(first, second)
+            | TypeSerializer::Timer { key: first, namespace: second } => {
+                first.has_known_end() && second.has_known_end()
+            }
+            TypeSerializer::Tuple { fields, .. } | TypeSerializer::Row { fields, .. } => {
+                fields.iter().all(Snapshot::has_known_end)
+            }
+            TypeSerializer::Simple(_)
+            | TypeSerializer::Enum { .. }
+            | TypeSerializer::RowData { .. }
+            | TypeSerializer::BinaryRowData { .. }
+            | TypeSerializer::DecimalData { .. }
+            | TypeSerializer::TimestampData { .. }
+            | TypeSerializer::ArrayData(_)
+            | TypeSerializer::MapData(..)
+            | TypeSerializer::RawValueData(_) => true,
         }
     }
 }

@@ -1,0 +1,32 @@
+//! Snapshots of Apache Flink in storage: opened, walked, checked, and imported.
+//!
+//! Vocabulary is Flink's, see [`format::flink`](crate::format::flink), which has the bytes. A [`SnapshotReader`] is an
+//! opened `_metadata` file; its handles lead to *streams*: bytes in the metadata itself, files, or segments of files. A
+//! [`Directory`] is a part of a storage that streams may lie in: the snapshot's own, and those that the caller names as
+//! roots for absolute URIs. The model is the same for every kind of snapshot: operators have states, states have entries,
+//! entries come key group by key group.
+//!
+//! [`mapping`] says how a Flink type is stored here.
+//!
+//! Invariants: nothing outside of the snapshot's directory and the roots is opened; class names are only data; files of
+//! RocksDB are opened only when the caller trusts them ([`Trust`](crate::snapshot::Trust)). Memory is that of one key
+//! group of one subtask.
+//!
+//! Failure behaviour: a stream that is missing or has another length than its handle says is damage, with its file. What
+//! is intact and cannot be read here is [`Incompatible`](crate::ErrorKind::Incompatible), and never silently left out.
+
+mod files;
+mod keyed;
+pub mod mapping;
+mod operator;
+mod reader;
+mod state;
+mod timers;
+mod verify;
+
+pub use files::{Directory, Stream};
+pub use keyed::{Gap, KeyedReader, Spot, Visitor};
+pub use operator::{ChannelVisitor, Direction, OperatorState};
+pub use reader::{NamedStream, OperatorReader, Purpose, SnapshotReader};
+pub use state::StateReader;
+pub use verify::verify;

@@ -1,0 +1,191 @@
+use super::files::{Directory, Files, Stream};
+use super::keyed::KeyedReader;
+use crate::error::{Error, Result};
+use crate::format::Limits;
+use crate::format::flink::Roots;
+use crate::format::flink::metadata::{
+    ChangelogDelta, ChangelogHandle, IncrementalHandle, KeyedHandle, Metadata, Operator, StreamHandle, SubtaskState,
+};
+use crate::ids::{OperatorId, SubtaskIndex};
+use crate::key_group::MaxParallelism;
+use crate::storage::layout::MANIFEST_NAME;
+
+/// An opened snapshot of Flink's: its metadata is read and checked, streams are opened when they are asked for.
+#[derive(Debug)]
+pub struct SnapshotReader {
+    files: Files,
+    metadata: Metadata,
+    metadata_bytes: u64,
+}
+
+impl SnapshotReader {
+    /// Opens the snapshot in `directory`, which holds its `_metadata` file. Files that are named by absolute URIs are
+    /// looked for below `roots` and nowhere else.
+    pub fn open(directory: Directory, roots: Roots<Directory>) -> Result<Self> {
+        let (bytes, path) = directory.open(MANIFEST_NAME)?;
+        let length = bytes.len();
+        if length > Limits::SAFE.manifest_bytes {
+            let message = format!("{length} bytes, at most {} are accepted", Limits::SAFE.manifest_bytes);
+            return Err(Error::corrupt(message).in_field("metadata").in_file(&path));
+        }
+        let metadata = Metadata::decode(bytes.as_slice()).map_err(|error| error.in_file(&path))?;
+        let metadata_bytes = u64::try_from(length).unwrap_or(u64::MAX);
+        Ok(SnapshotReader { files: Files::new(directory, roots), metadata, metadata_bytes })
+    }
+
+    /// The metadata.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Length of the metadata file in bytes, inline state included.
+    pub fn metadata_bytes(&self) -> u64 {
+        self.metadata_bytes
+    }
+
+    /// Where the snapshot lies.
+    pub fn directory(&self) -> &Directory {
+        self.files.own()
+    }
+
+    /// Opens what a handle of the snapshot leads to.
+    pub fn stream(&self, handle: &StreamHandle) -> Result<Stream> {
+        self.files.open(handle)
+    }
+
+    /// All operators, in the order of the metadata.
+    pub fn operators(&self) -> impl Iterator<Item = OperatorReader<'_>> {
+        self.metadata.operators.iter().map(|operator| OperatorReader { snapshot: self, operator })
+    }
+
+    /// The operator with this id, if there is one.
+    pub fn operator_by_id(&self, id: OperatorId) -> Option<OperatorReader<'_>> {
+        self.operators().find(|operator| operator.operator.id == id)
+    }
+
+    /// The operator with this uid, or of which the metadata says that this is its uid or its name. A missing one is an
+    /// error that lists those there are.
+    pub fn operator(&self, uid: &str) -> Result<OperatorReader<'_>> {
+        let stored = |operator: &OperatorReader<'_>| {
+            let Operator { uid: stored, name, .. } = operator.operator;
+            [stored, name].into_iter().any(|text| text.as_deref() == Some(uid))
+        };
+        if let Some(operator) = self.operator_by_id(OperatorId::from_uid(uid)).or_else(|| self.operators().find(stored))
+        {
+            return Ok(operator);
+        }
+        let there: Vec<String> = self.operators().map(|operator| operator.label()).collect();
+        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+        let message = format!("the snapshot has no operator with uid or name {uid:?}; it has {there}");
+        Err(Error::not_found(message).in_file(self.directory()))
+    }
+}
+
+/// One operator of an opened snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct OperatorReader<'a> {
+    snapshot: &'a SnapshotReader,
+    operator: &'a Operator,
+}
+
+impl<'a> OperatorReader<'a> {
+    /// What the metadata says of the operator.
+    pub fn description(&self) -> &'a Operator {
+        self.operator
+    }
+
+    /// The snapshot it belongs to.
+    pub fn snapshot(&self) -> &'a SnapshotReader {
+        self.snapshot
+    }
+
+    /// Uid, name or id, whichever is known first: how messages name the operator.
+    pub fn label(&self) -> String {
+        let Operator { uid, name, id, .. } = self.operator;
+        uid.clone().or_else(|| name.clone()).unwrap_or_else(|| id.to_string())
+    }
+
+    /// Max parallelism the snapshot was taken with.
+    pub fn max_parallelism(&self) -> MaxParallelism {
+        self.operator.max_parallelism
+    }
+
+    /// Opens the keyed state of all subtasks, raw timers included. Reads the headers of its files.
+    pub fn keyed(&self) -> Result<KeyedReader<'a>> {
+        KeyedReader::open(*self).map_err(|error| error.in_operator(self.label()))
+    }
+}
+
+/// What a stream of a snapshot is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Keyed state of a backend.
+    Keyed,
+    /// Keyed state of the operator's own.
+    RawKeyed,
+    /// Operator state.
+    Operator,
+    /// Operator state as bytes of the operator's own.
+    RawOperator,
+    /// Records in flight.
+    Channel,
+    /// Changes since keyed state was last written as a whole.
+    Changelog,
+}
+
+/// A stream of a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct NamedStream<'a> {
+    /// The subtask that wrote it.
+    pub subtask: SubtaskIndex,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Where it lies.
+    pub handle: &'a StreamHandle,
+}
+
+impl<'a> OperatorReader<'a> {
+    /// Every stream of the operator, in the order of the metadata.
+    pub fn streams(&self) -> impl Iterator<Item = NamedStream<'a>> {
+        self.operator.subtasks().iter().flat_map(|subtask| {
+            let mut streams = Vec::new();
+            if let Some(state) = &subtask.state {
+                subtask_streams(state, &mut |purpose, handle| {
+                    streams.push(NamedStream { subtask: subtask.index, purpose, handle });
+                });
+            }
+            streams
+        })
+    }
+}
+
+/// Takes the purpose of a stream and the stream.
+type StreamVisitor<'v, 'a> = dyn FnMut(Purpose, &'a StreamHandle) + 'v;
+
+fn subtask_streams<'a>(state: &'a SubtaskState, visit: &mut StreamVisitor<'_, 'a>) {
+    let SubtaskState { managed_operator, raw_operator, managed_keyed, raw_keyed, input_channels, result_subpartitions } =
+        state;
+    managed_operator.iter().for_each(|handle| visit(Purpose::Operator, &handle.stream));
+    raw_operator.iter().for_each(|handle| visit(Purpose::RawOperator, &handle.stream));
+    managed_keyed.iter().for_each(|handle| keyed_streams(handle, Purpose::Keyed, visit));
+    raw_keyed.iter().for_each(|handle| keyed_streams(handle, Purpose::RawKeyed, visit));
+    input_channels.iter().chain(result_subpartitions).for_each(|handle| visit(Purpose::Channel, &handle.stream));
+}
+
+fn keyed_streams<'a>(handle: &'a KeyedHandle, purpose: Purpose, visit: &mut StreamVisitor<'_, 'a>) {
+    match handle {
+        KeyedHandle::KeyGroups(handle) => visit(purpose, &handle.stream),
+        KeyedHandle::Incremental(IncrementalHandle { meta, shared, private, .. }) => {
+            visit(purpose, meta);
+            shared.iter().chain(private).for_each(|file| visit(purpose, &file.stream));
+        }
+        KeyedHandle::Changelog(ChangelogHandle { materialized, changes, .. }) => {
+            materialized.iter().for_each(|handle| keyed_streams(handle, purpose, visit));
+            for change in changes {
+                if let ChangelogDelta::Stream { parts, .. } = change {
+                    parts.iter().for_each(|(_, stream)| visit(Purpose::Changelog, stream));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Snapshots of Apache Flink, opened through storage.
+
+mod dump;
+mod read;
