@@ -76,13 +76,13 @@ impl<V: Element> Job<V> {
     }
 
     pub(crate) fn layered_changes(&self) -> usize {
-        self.backend.statistics(STATE).map_or(0, |statistics| statistics.layered_changes)
+        self.backend.statistics(STATE).ok().flatten().map_or(0, |statistics| statistics.layered_changes)
     }
 
     /// Updates until nothing is left of earlier snapshots; returns what that took.
     pub(crate) fn settle(&mut self) -> Stopwatch {
         let mut watch = Stopwatch::default();
-        while self.backend.statistics(STATE).is_some_and(|statistics| statistics.unsettled_groups > 0) {
+        while self.backend.statistics(STATE).ok().flatten().is_some_and(|statistics| statistics.unsettled_groups > 0) {
             watch.add(self.update(16_384));
         }
         watch

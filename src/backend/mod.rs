@@ -20,6 +20,8 @@ mod ledger;
 pub mod model;
 pub mod operator;
 mod registration;
+#[cfg(feature = "rocksdb")]
+pub mod rocksdb;
 mod sections;
 
 use std::hash::Hash;

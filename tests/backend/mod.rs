@@ -6,6 +6,8 @@ mod contract;
 mod incremental;
 #[cfg(feature = "test-util")]
 mod model;
+#[cfg(all(feature = "rocksdb", feature = "test-util"))]
+mod rocksdb;
 mod round_trip;
 
 /// A number from the environment.

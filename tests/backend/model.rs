@@ -9,12 +9,18 @@ use millpond::backend::model::{Coverage, run_bytes, run_seed};
 use millpond::backend::{BackendConfig, BackendKind};
 
 use super::from_environment;
+#[cfg(feature = "rocksdb")]
+use super::rocksdb::{scratch, small};
 
 const SEQUENCES: u64 = 3000;
 
-fn run(config: &BackendConfig) {
+/// Fewer, because every restart opens databases.
+#[cfg(feature = "rocksdb")]
+const ROCKSDB_SEQUENCES: u64 = 40;
+
+fn run(config: &BackendConfig, sequences: u64) {
     let first = from_environment("MILLPOND_MODEL_SEED").unwrap_or(0);
-    let count = from_environment("MILLPOND_MODEL_SEQUENCES").unwrap_or(SEQUENCES);
+    let count = from_environment("MILLPOND_MODEL_SEQUENCES").unwrap_or(sequences);
     let next = AtomicU64::new(0);
     let work = || {
         let mut coverage = Coverage::default();
@@ -43,7 +49,14 @@ fn run(config: &BackendConfig) {
 
 #[test]
 fn heap() {
-    run(&BackendConfig::new(BackendKind::Heap));
+    run(&BackendConfig::new(BackendKind::Heap), SEQUENCES);
+}
+
+#[cfg(feature = "rocksdb")]
+#[test]
+fn rocksdb() {
+    let directory = scratch();
+    run(&BackendConfig::rocksdb(small(directory.path())), ROCKSDB_SEQUENCES);
 }
 
 #[test]

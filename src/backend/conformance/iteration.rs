@@ -63,7 +63,8 @@ pub(super) fn visits_are_complete_while_snapshots_overlap(config: &BackendConfig
         }
         assert_eq!(found, expected, "round {round}");
         assert!(keys.iter().eq(expected.keys()), "round {round}");
-        let entries: usize = cluster.subtasks.iter().map(|it| it.keyed.statistics("windowed").unwrap().entries).sum();
+        let entries: usize =
+            cluster.subtasks.iter().map(|it| it.keyed.statistics("windowed").unwrap().unwrap().entries).sum();
         assert_eq!(entries, expected.len());
         taken.push(cluster.take().unwrap());
     }

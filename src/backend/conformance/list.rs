@@ -41,7 +41,7 @@ pub(super) fn an_empty_list_is_no_list(config: &BackendConfig) {
     let mut keys = 0;
     backend.for_each_key(&handle, |_, ()| keys += 1).unwrap();
     assert_eq!(keys, 0);
-    assert_eq!(backend.statistics("list").unwrap().entries, 0);
+    assert_eq!(backend.statistics("list").unwrap().unwrap().entries, 0);
 }
 
 /// Around the counts and lengths at which encodings change, with elements of no bytes and of more than a block.

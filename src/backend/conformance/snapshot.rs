@@ -124,7 +124,8 @@ pub(super) fn finished_and_aborted_snapshots_hold_nothing(config: &BackendConfig
         let taken = job.cluster.take().unwrap();
         job.work(1, 300);
         let held = |job: &Job| {
-            let statistics = ["value", "map"].map(|name| job.cluster.subtasks[0].keyed.statistics(name).unwrap());
+            let statistics =
+                ["value", "map"].map(|name| job.cluster.subtasks[0].keyed.statistics(name).unwrap().unwrap());
             statistics.iter().map(|it| it.layered_changes + it.unsettled_groups).sum::<usize>()
         };
         match end {

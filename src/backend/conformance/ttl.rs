@@ -57,7 +57,7 @@ pub(super) fn s_33_changes_of_time_to_live(config: &BackendConfig) {
                     let (at, backend) = cluster.backend(&"key".to_owned()).unwrap();
                     assert_eq!(get(backend, &handles[at], "key"), (read_ms < ends_ms).then_some(7), "{what}");
                     if read_ms >= ends_ms {
-                        assert_eq!(backend.statistics("value").unwrap().entries, 0, "{what}");
+                        assert_eq!(backend.statistics("value").unwrap().unwrap().entries, 0, "{what}");
                     }
                 }
             }
@@ -177,7 +177,7 @@ pub(super) fn expired_values_are_removed_in_the_end(config: &BackendConfig) {
         cluster.plan.clock.set_ms(100);
         (cluster, handle)
     };
-    let entries = |backend: &KeyedBackend<Str>| backend.statistics("value").unwrap().entries;
+    let entries = |backend: &KeyedBackend<Str>| backend.statistics("value").unwrap().unwrap().entries;
 
     let (mut cluster, handle) = fill(config, Ttl::new(100).with_cleanup(KEPT));
     let backend = &mut cluster.subtasks[0].keyed;

@@ -30,8 +30,8 @@ pub(super) fn a_value_is_what_was_last_set(config: &BackendConfig) {
     assert_eq!(backend.key(&other).unwrap().value(&handle).unwrap().get().unwrap(), None);
     backend.key(&key).unwrap().value(&handle).unwrap().clear().unwrap();
     assert_eq!(backend.key(&key).unwrap().value(&handle).unwrap().get().unwrap(), None);
-    assert_eq!(backend.statistics("value").unwrap().entries, 0);
-    assert_eq!(backend.statistics("no such state"), None);
+    assert_eq!(backend.statistics("value").unwrap().unwrap().entries, 0);
+    assert_eq!(backend.statistics("no such state").unwrap(), None);
 }
 
 pub(super) fn values_of_keys_that_begin_alike_stay_apart(config: &BackendConfig) {

@@ -173,14 +173,15 @@ where
 
     /// Removes expired values, looking at up to `budget` slots of each state; returns how many keys lost everything. For
     /// jobs that want clean-up to go on while no records come; accesses clean up on their own.
-    pub fn clean_up(&mut self, budget: usize) -> usize {
+    pub fn clean_up(&mut self, budget: usize) -> Result<usize> {
         let now_ms = self.now_ms();
-        self.states.iter_mut().map(|state| state.clean_up(now_ms, budget)).sum()
+        Ok(self.states.iter_mut().map(|state| state.clean_up(now_ms, budget)).sum())
     }
 
     /// Sizes of a state. Costs a step per key group, and a look-up per change that snapshots keep.
-    pub fn statistics(&self, name: &str) -> Option<Statistics> {
-        Some(self.states.get(*self.names.get(name)?)?.statistics())
+    pub fn statistics(&self, name: &str) -> Result<Option<Statistics>> {
+        let state = self.names.get(name).and_then(|index| self.states.get(*index));
+        Ok(state.map(|state| state.statistics()))
     }
 }
 

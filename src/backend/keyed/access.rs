@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use super::each_backend;
+#[cfg(feature = "rocksdb")]
+use crate::backend::rocksdb;
 use crate::backend::{Data, Key, heap};
 use crate::error::Result;
 use crate::state::map::Entries;
@@ -12,14 +14,17 @@ use crate::state::{
 
 macro_rules! access {
     (
-        $(#[$doc:meta])* $access:ident<$($param:ident: $bound:path),*> as $state:ty, heap $heap:ident;
+        $(#[$doc:meta])* $access:ident<$($param:ident: $bound:path),*> as $state:ty, $backends:ident;
         $(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*
     ) => {
         $(#[$doc])*
         #[non_exhaustive]
         pub enum $access<'a, K, N, $($param: $bound),*> {
             /// Of the heap backend.
-            Heap(heap::$heap<'a, K, N, $($param),*>),
+            Heap(heap::$backends<'a, K, N, $($param),*>),
+            /// Of the RocksDB backend.
+            #[cfg(feature = "rocksdb")]
+            RocksDb(rocksdb::$backends<'a, K, N, $($param),*>),
         }
 
         impl<K: Key, N: Key, $($param: $bound),*> $state for $access<'_, K, N, $($param),*> {
@@ -35,7 +40,7 @@ macro_rules! access {
 
 access! {
     /// The value of one key and namespace.
-    Value<V: Data> as ValueState<V>, heap Value;
+    Value<V: Data> as ValueState<V>, Value;
     fn get() -> Result<Option<Cow<'_, V>>>;
     fn set(value: V) -> Result<()>;
     fn update(change: impl FnOnce(&mut Option<V>)) -> Result<()>;
@@ -44,7 +49,7 @@ access! {
 
 access! {
     /// The list of one key and namespace.
-    List<T: Data> as ListState<T>, heap List;
+    List<T: Data> as ListState<T>, List;
     fn get() -> Result<Cow<'_, [T]>>;
     fn add(element: T) -> Result<()>;
     fn add_all(elements: impl IntoIterator<Item = T>) -> Result<()>;
@@ -54,7 +59,7 @@ access! {
 
 access! {
     /// The map of one key and namespace.
-    Map<U: Key, V: Data> as MapState<U, V>, heap Map;
+    Map<U: Key, V: Data> as MapState<U, V>, Map;
     fn get(user_key: &U) -> Result<Option<Cow<'_, V>>>;
     fn put(user_key: U, value: V) -> Result<()>;
     fn update(user_key: U, change: impl FnOnce(&mut Option<V>)) -> Result<()>;
@@ -67,7 +72,7 @@ access! {
 
 access! {
     /// The folded value of one key and namespace.
-    Reducing<V: Data> as ReducingState<V>, heap Reducing;
+    Reducing<V: Data> as ReducingState<V>, Reducing;
     fn get() -> Result<Option<Cow<'_, V>>>;
     fn add(value: V) -> Result<()>;
     fn clear() -> Result<()>;
@@ -75,7 +80,7 @@ access! {
 
 access! {
     /// The accumulator of one key and namespace.
-    Aggregating<A: Aggregate> as AggregatingState<A>, heap Aggregating;
+    Aggregating<A: Aggregate> as AggregatingState<A>, Aggregating;
     fn get() -> Result<Option<A::Output>>;
     fn add(input: A::Input) -> Result<()>;
     fn clear() -> Result<()>;
@@ -83,7 +88,7 @@ access! {
 
 access! {
     /// The timers of one key and namespace.
-    Timers<> as TimerState, heap TimersAt;
+    Timers<> as TimerState, TimersAt;
     fn register(domain: TimeDomain, timestamp_ms: i64) -> Result<bool>;
     fn delete(domain: TimeDomain, timestamp_ms: i64) -> Result<bool>;
 }

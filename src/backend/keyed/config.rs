@@ -2,6 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::backend::heap::Folding;
+#[cfg(feature = "rocksdb")]
+use crate::backend::rocksdb::Config;
 use crate::error::{Error, Result};
 
 /// The backends there are.
@@ -11,16 +13,28 @@ pub enum BackendKind {
     /// Typed values in memory: [`heap`](crate::backend::heap).
     #[default]
     Heap,
+    /// A database on local disk: [`rocksdb`](crate::backend::rocksdb). Feature `rocksdb`.
+    #[cfg(feature = "rocksdb")]
+    RocksDb,
 }
 
+/// Name of the RocksDB backend, known whether it is compiled in or not.
+const ROCKSDB: &str = "rocksdb";
+
 impl BackendKind {
-    /// Every backend.
-    pub const ALL: [BackendKind; 1] = [BackendKind::Heap];
+    /// Every backend that is compiled in.
+    pub const ALL: &[BackendKind] = &[
+        BackendKind::Heap,
+        #[cfg(feature = "rocksdb")]
+        BackendKind::RocksDb,
+    ];
 
     /// The name by which configuration chooses it.
     pub const fn name(self) -> &'static str {
         match self {
             BackendKind::Heap => "heap",
+            #[cfg(feature = "rocksdb")]
+            BackendKind::RocksDb => ROCKSDB,
         }
     }
 }
@@ -35,9 +49,16 @@ impl FromStr for BackendKind {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            let known: Vec<&str> = Self::ALL.iter().map(|kind| kind.name()).collect();
-            Error::invalid_input(format!("there is no state backend {name:?}; choose one of: {}", known.join(", ")))
+        if let Some(kind) = Self::ALL.iter().find(|kind| kind.name() == name) {
+            return Ok(*kind);
+        }
+        let known: Vec<&str> = Self::ALL.iter().map(|kind| kind.name()).collect();
+        let known = known.join(", ");
+        Err(match name {
+            ROCKSDB => Error::incompatible(format!(
+                "the state backend {name:?} is not compiled in; build with the feature `rocksdb`, or choose one of: {known}"
+            )),
+            _ => Error::invalid_input(format!("there is no state backend {name:?}; choose one of: {known}")),
         })
     }
 }
@@ -58,12 +79,21 @@ pub struct BackendConfig {
     pub kind: BackendKind,
     /// How far incremental snapshots of the heap backend may spread.
     pub folding: Folding,
+    /// Settings of the RocksDB backend, for when it is chosen. Its working directory has no default.
+    #[cfg(feature = "rocksdb")]
+    pub rocksdb: Config,
 }
 
 impl BackendConfig {
     /// This backend, with its usual settings.
-    pub const fn new(kind: BackendKind) -> Self {
-        BackendConfig { kind, folding: Folding::DEFAULT }
+    pub fn new(kind: BackendKind) -> Self {
+        BackendConfig { kind, ..BackendConfig::default() }
+    }
+
+    /// The RocksDB backend with these settings.
+    #[cfg(feature = "rocksdb")]
+    pub fn rocksdb(config: Config) -> Self {
+        BackendConfig { kind: BackendKind::RocksDb, rocksdb: config, ..BackendConfig::default() }
     }
 }
 
@@ -74,7 +104,7 @@ mod tests {
     #[test]
     fn names_choose_backends() {
         for kind in BackendKind::ALL {
-            assert_eq!(kind.to_string().parse::<BackendKind>().unwrap(), kind);
+            assert_eq!(kind.to_string().parse::<BackendKind>().unwrap(), *kind);
         }
         let error = "Heap".parse::<BackendKind>().unwrap_err();
         assert!(error.to_string().contains("\"Heap\"; choose one of: heap"), "{error}");

@@ -1,5 +1,7 @@
 use super::access::{Aggregating, List, Map, Reducing, Timers, Value};
 use crate::backend::handle::{AggregatingHandle, ListHandle, MapHandle, ReducingHandle, TimerHandle, ValueHandle};
+#[cfg(feature = "rocksdb")]
+use crate::backend::rocksdb;
 use crate::backend::{Data, Key, heap};
 use crate::error::Result;
 use crate::serializer::Serializer;
@@ -12,6 +14,9 @@ use crate::state::Aggregate;
 pub enum KeyContext<'b, KS: Serializer> {
     /// Of the heap backend.
     Heap(heap::KeyContext<'b, KS>),
+    /// Of the RocksDB backend.
+    #[cfg(feature = "rocksdb")]
+    RocksDb(rocksdb::KeyContext<'b, KS>),
 }
 
 macro_rules! open {
@@ -34,6 +39,8 @@ macro_rules! open {
         ) -> Result<$access<'s, KS::Value, N, $($param),*>> {
             match self {
                 KeyContext::Heap(context) => context.$name_in(handle, namespace).map($access::Heap),
+                #[cfg(feature = "rocksdb")]
+                KeyContext::RocksDb(context) => context.$name_in(handle, namespace).map($access::RocksDb),
             }
         }
     };
@@ -47,6 +54,8 @@ where
     pub fn current(&self) -> &KS::Value {
         match self {
             KeyContext::Heap(context) => context.current(),
+            #[cfg(feature = "rocksdb")]
+            KeyContext::RocksDb(context) => context.current(),
         }
     }
 

@@ -15,6 +15,8 @@ pub use config::{BackendConfig, BackendKind};
 pub use context::KeyContext;
 
 use super::handle::TimerHandle;
+#[cfg(feature = "rocksdb")]
+use super::rocksdb;
 use super::{Key, KeyedParameters, KeyedSnapshotFormat, SnapshotVersion, Statistics, heap};
 use crate::error::Result;
 use crate::format::manifest::KeyedHandle;
@@ -28,6 +30,8 @@ macro_rules! each_backend {
     ($self:expr, $backend:ident => $call:expr) => {
         match $self {
             Self::Heap($backend) => $call,
+            #[cfg(feature = "rocksdb")]
+            Self::RocksDb($backend) => $call,
         }
     };
 }
@@ -41,6 +45,9 @@ use each_backend;
 pub enum KeyedBackend<KS: Serializer> {
     /// Typed values in memory.
     Heap(heap::KeyedBackend<KS>),
+    /// A database on local disk.
+    #[cfg(feature = "rocksdb")]
+    RocksDb(rocksdb::KeyedBackend<KS>),
 }
 
 impl<KS> KeyedBackend<KS>
@@ -52,6 +59,10 @@ where
         match config.kind {
             BackendKind::Heap => {
                 Ok(KeyedBackend::Heap(heap::KeyedBackend::new(parameters, key).with_folding(config.folding)))
+            }
+            #[cfg(feature = "rocksdb")]
+            BackendKind::RocksDb => {
+                rocksdb::KeyedBackend::new(&config.rocksdb, parameters, key).map(KeyedBackend::RocksDb)
             }
         }
     }
@@ -71,6 +82,10 @@ where
                 let backend = heap::KeyedBackend::restore(parameters, key, operator)?;
                 Ok(KeyedBackend::Heap(backend.with_folding(config.folding)))
             }
+            #[cfg(feature = "rocksdb")]
+            BackendKind::RocksDb => {
+                rocksdb::KeyedBackend::restore(&config.rocksdb, parameters, key, operator).map(KeyedBackend::RocksDb)
+            }
         }
     }
 
@@ -78,6 +93,8 @@ where
     pub fn kind(&self) -> BackendKind {
         match self {
             KeyedBackend::Heap(_) => BackendKind::Heap,
+            #[cfg(feature = "rocksdb")]
+            KeyedBackend::RocksDb(_) => BackendKind::RocksDb,
         }
     }
 
@@ -92,6 +109,8 @@ where
     pub fn key<'b>(&'b mut self, key: &'b KS::Value) -> Result<KeyContext<'b, KS>> {
         match self {
             KeyedBackend::Heap(backend) => backend.key(key).map(KeyContext::Heap),
+            #[cfg(feature = "rocksdb")]
+            KeyedBackend::RocksDb(backend) => backend.key(key).map(KeyContext::RocksDb),
         }
     }
 
@@ -116,11 +135,11 @@ where
     /// Removes expired values, looking at up to `budget` slots of each state; returns how many keys lost everything. For
     /// jobs that want clean-up to go on while no records come; accesses clean up on their own.
     pub fn clean_up(&mut self, budget: usize) -> Result<usize> {
-        each_backend!(self, backend => Ok(backend.clean_up(budget)))
+        each_backend!(self, backend => backend.clean_up(budget))
     }
 
-    /// Sizes of a state; `None` if no state of this name is registered.
-    pub fn statistics(&self, name: &str) -> Option<Statistics> {
+    /// Sizes of a state; `None` if no state of this name is registered. RocksDB reads the whole state to count it.
+    pub fn statistics(&self, name: &str) -> Result<Option<Statistics>> {
         each_backend!(self, backend => backend.statistics(name))
     }
 
@@ -133,6 +152,8 @@ where
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         match self {
             KeyedBackend::Heap(backend) => backend.snapshot().map(Snapshot::Heap),
+            #[cfg(feature = "rocksdb")]
+            KeyedBackend::RocksDb(backend) => backend.snapshot().map(Snapshot::RocksDb),
         }
     }
 
@@ -158,6 +179,9 @@ where
 pub enum Snapshot {
     /// Of the heap backend.
     Heap(heap::Snapshot),
+    /// Of the RocksDB backend.
+    #[cfg(feature = "rocksdb")]
+    RocksDb(rocksdb::Snapshot),
 }
 
 impl Snapshot {

@@ -1,0 +1,279 @@
+//! The database of one backend, and its column families as what they are here: ordered rows of bytes.
+//!
+//! Every iterator has a lower and an upper bound and asks for total order, whatever prefix extractor was configured; so it
+//! neither leaves its range nor reads a tombstone outside of it, and misses nothing in it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ::rocksdb::checkpoint::Checkpoint;
+use ::rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind,
+    FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
+};
+
+use super::config::Config;
+use super::directory::{self, WorkingDirectory};
+use super::expiry::Expiry;
+use crate::error::{Error, Result};
+use crate::format::native_rocksdb::{IDENTITY_KEY, Identity, column_family_name, prefix_successor};
+use crate::format::record::{StateKind, StateMeta};
+use crate::snapshot::database::install_list_merge;
+
+/// Rows that are removed with one write.
+const BATCH_ROWS: usize = 1024;
+
+/// An open database in a working directory of its own.
+pub(super) struct Database {
+    // Closed before the directory is let go of.
+    db: DB,
+    write: WriteOptions,
+    read: ReadOptions,
+    options: Options,
+    /// Of column families; what a hook puts into them may have to outlive the database.
+    family_options: Vec<Options>,
+    config: Config,
+    identity: Identity,
+    directory: Arc<WorkingDirectory>,
+}
+
+impl Database {
+    /// An empty database in a new working directory whose name begins with `label`.
+    pub(super) fn create(config: &Config, label: &str, identity: Identity) -> Result<Self> {
+        let directory = Arc::new(WorkingDirectory::create_in(config.directory()?, label)?);
+        let options = config.database_options();
+        let path = directory.new_path("db");
+        let default = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, Options::default());
+        let db = DB::open_cf_descriptors(&options, &path, [default])
+            .map_err(|error| failed("cannot create the database", error))?;
+        let mut write = WriteOptions::default();
+        write.disable_wal(true);
+        db.put_opt(IDENTITY_KEY, identity.encode(), &write).map_err(|error| failed("cannot write", error))?;
+        let config = config.clone();
+        let read = ReadOptions::default();
+        Ok(Database { db, write, read, options, family_options: Vec::new(), config, identity, directory })
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Options of files that are written in bulk.
+    pub(super) fn bulk_options(&self) -> Options {
+        self.config.plain_options()
+    }
+
+    pub(super) fn directory(&self) -> &Arc<WorkingDirectory> {
+        &self.directory
+    }
+
+    pub(super) fn db(&self) -> &DB {
+        &self.db
+    }
+
+    /// Options of the database, through which its counters are read.
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Options of the column family of a state.
+    pub(super) fn state_options(&self, state: &StateMeta, expiry: Option<&Arc<Expiry>>) -> Options {
+        let mut options = self.config.state_options(&state.name);
+        if state.kind == StateKind::List {
+            install_list_merge(&mut options);
+        }
+        if let Some(expiry) = expiry {
+            expiry.install(&mut options);
+        }
+        options
+    }
+
+    /// Makes an empty column family for a state.
+    pub(super) fn create_family(&mut self, state: &StateMeta, expiry: Option<&Arc<Expiry>>) -> Result<()> {
+        let options = self.state_options(state, expiry);
+        let made = self.db.create_cf(column_family_name(&state.name), &options);
+        self.family_options.push(options);
+        made.map_err(|error| failed("cannot create a column family", error).in_state(&state.name))
+    }
+
+    /// Removes the column family of a state with all its rows.
+    pub(super) fn drop_family(&mut self, state: &str) -> Result<()> {
+        let dropped = self.db.drop_cf(&column_family_name(state));
+        dropped.map_err(|error| failed("cannot drop a column family", error).in_state(state))
+    }
+
+    /// The rows of a state; `name` is that of its column family.
+    #[inline]
+    pub(super) fn family(&self, name: &str) -> Result<Family<'_>> {
+        match self.db.cf_handle(name) {
+            Some(handle) => Ok(Family { database: self, handle }),
+            None => Err(Error::internal(format!("there is no column family {name:?}"))),
+        }
+    }
+
+    /// Writes everything that is in memory to files, at one moment for all states, and links these files into a new
+    /// directory.
+    pub(super) fn checkpoint<'n>(&self, families: impl Iterator<Item = &'n str>) -> Result<CheckpointDirectory> {
+        let default = self.db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME);
+        let mut handles: Vec<&ColumnFamily> = default.into_iter().collect();
+        for name in families {
+            handles.push(self.family(name)?.handle);
+        }
+        let mut wait = FlushOptions::default();
+        wait.set_wait(true);
+        self.db.flush_cfs_opt(&handles, &wait).map_err(|error| failed("cannot flush", error))?;
+        let path = self.directory.new_path("checkpoint");
+        let checkpoint = Checkpoint::new(&self.db).map_err(|error| failed("cannot take a checkpoint", error))?;
+        // What is linked so far goes if this fails.
+        let taken = CheckpointDirectory { path, _parent: Arc::clone(&self.directory) };
+        let linked = checkpoint.create_checkpoint_with_log_size(taken.path(), 0);
+        linked.map_err(|error| failed("cannot take a checkpoint", error))?;
+        Ok(taken)
+    }
+}
+
+/// The files of a database at one moment. Removed when it is dropped.
+pub(super) struct CheckpointDirectory {
+    path: std::path::PathBuf,
+    _parent: Arc<WorkingDirectory>,
+}
+
+impl CheckpointDirectory {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for CheckpointDirectory {
+    fn drop(&mut self) {
+        directory::remove(&self.path);
+    }
+}
+
+/// The rows of one state.
+#[derive(Clone, Copy)]
+pub(super) struct Family<'d> {
+    database: &'d Database,
+    handle: &'d ColumnFamily,
+}
+
+impl<'d> Family<'d> {
+    #[inline]
+    pub(super) fn get(&self, row: &[u8]) -> Result<Option<DBPinnableSlice<'d>>> {
+        let Database { db, read, .. } = self.database;
+        db.get_pinned_cf_opt(self.handle, row, read).map_err(|error| failed("cannot read", error))
+    }
+
+    #[inline]
+    pub(super) fn contains(&self, row: &[u8]) -> Result<bool> {
+        Ok(self.get(row)?.is_some())
+    }
+
+    #[inline]
+    pub(super) fn put(&self, row: &[u8], value: &[u8]) -> Result<()> {
+        let Database { db, write, .. } = self.database;
+        db.put_cf_opt(self.handle, row, value, write).map_err(|error| failed("cannot write", error))
+    }
+
+    /// Appends to the value of a list row.
+    #[inline]
+    pub(super) fn append(&self, row: &[u8], value: &[u8]) -> Result<()> {
+        let Database { db, write, .. } = self.database;
+        db.merge_cf_opt(self.handle, row, value, write).map_err(|error| failed("cannot write", error))
+    }
+
+    #[inline]
+    pub(super) fn delete(&self, row: &[u8]) -> Result<()> {
+        let Database { db, write, .. } = self.database;
+        db.delete_cf_opt(self.handle, row, write).map_err(|error| failed("cannot write", error))
+    }
+
+    /// Deletes every row that begins with `prefix`.
+    pub(super) fn delete_prefix(&self, prefix: &[u8]) -> Result<()> {
+        let mut rows = self.rows_with_prefix(prefix);
+        let mut batch = WriteBatch::default();
+        while let Some((row, _)) = rows.next_row()? {
+            batch.delete_cf(self.handle, row);
+            if batch.len() >= BATCH_ROWS {
+                self.write(std::mem::take(&mut batch))?;
+            }
+        }
+        self.write(batch)
+    }
+
+    fn write(&self, batch: WriteBatch) -> Result<()> {
+        let Database { db, write, .. } = self.database;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        db.write_opt(batch, write).map_err(|error| failed("cannot write", error))
+    }
+
+    /// Rows from `lower`, included, to `upper`, excluded.
+    pub(super) fn rows(&self, lower: &[u8], upper: &[u8]) -> Rows<'d> {
+        rows(&self.database.db, self.handle, lower, upper)
+    }
+
+    /// Rows that begin with `prefix`, which begins with a key group.
+    pub(super) fn rows_with_prefix(&self, prefix: &[u8]) -> Rows<'d> {
+        // A key group is at most 32,767, so that there is a successor.
+        let upper = prefix_successor(prefix).unwrap_or_else(|| vec![u8::MAX; 2]);
+        self.rows(prefix, &upper)
+    }
+
+    /// The column family, for what RocksDB knows of it.
+    pub(super) fn handle(&self) -> &'d ColumnFamily {
+        self.handle
+    }
+}
+
+/// Rows from `lower`, included, to `upper`, excluded.
+pub(super) fn rows<'d>(db: &'d DB, family: &ColumnFamily, lower: &[u8], upper: &[u8]) -> Rows<'d> {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(lower);
+    options.set_iterate_upper_bound(upper);
+    options.set_total_order_seek(true);
+    Rows { iterator: db.raw_iterator_cf_opt(family, options), is_started: false }
+}
+
+/// Ordered rows of a range. Ends after an error.
+pub(super) struct Rows<'d> {
+    iterator: DBRawIterator<'d>,
+    is_started: bool,
+}
+
+impl Rows<'_> {
+    /// The next row, which lives until the one after it is asked for.
+    #[inline]
+    pub(super) fn next_row(&mut self) -> Result<Option<(&[u8], &[u8])>> {
+        if self.is_started {
+            self.iterator.next();
+        } else {
+            self.iterator.seek_to_first();
+            self.is_started = true;
+        }
+        if !self.iterator.valid() {
+            self.iterator.status().map_err(|error| failed("cannot read", error))?;
+            return Ok(None);
+        }
+        Ok(self.iterator.item())
+    }
+}
+
+/// An error of RocksDB.
+#[cold]
+pub(super) fn failed(what: &str, error: ::rocksdb::Error) -> Error {
+    let converted = match error.kind() {
+        ErrorKind::Corruption => Error::corrupt(format!(
+            "{what}: the local database is damaged; restore from the last checkpoint, which starts a new one"
+        )),
+        _ => {
+            Error::unavailable(format!("{what} in the local database; restore from the last checkpoint if it persists"))
+        }
+    };
+    converted.because(error)
+}

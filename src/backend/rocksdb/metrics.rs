@@ -1,0 +1,107 @@
+//! What a database says of itself.
+
+use ::rocksdb::properties;
+use ::rocksdb::statistics::Ticker;
+
+use super::KeyedBackend;
+use super::database::failed;
+use crate::backend::Key;
+use crate::error::Result;
+use crate::serializer::Serializer;
+
+/// Sizes and work of one backend at a moment. Cheap: nothing is read from disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Entries of all states, estimated.
+    pub estimated_entries: u64,
+    /// Bytes written that are not in files yet.
+    pub buffered_bytes: u64,
+    /// Bytes of the files that make up the state.
+    pub live_file_bytes: u64,
+    /// Bytes of all files, with those that snapshots hold on to.
+    pub file_bytes: u64,
+    /// Bytes that are to be merged in the background, estimated.
+    pub pending_compaction_bytes: u64,
+    /// Merges that run.
+    pub running_compactions: u64,
+    /// Writes of buffers to files that run.
+    pub running_flushes: u64,
+    /// Bytes of the block cache in use, by all backends that share the memory budget.
+    pub cache_bytes: u64,
+    /// Of these, bytes that are pinned.
+    pub pinned_cache_bytes: u64,
+    /// Counters since the backend was made, if the configuration asks for them.
+    pub counters: Option<Counters>,
+}
+
+/// What RocksDB has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Blocks that were found in the cache.
+    pub cache_hits: u64,
+    /// Blocks that were not.
+    pub cache_misses: u64,
+    /// Look-ups that a bloom filter answered.
+    pub bloom_useful: u64,
+    /// Bytes written to files by merging.
+    pub compacted_bytes: u64,
+    /// Bytes written to files from buffers.
+    pub flushed_bytes: u64,
+    /// Microseconds for which writes had to wait for merging.
+    pub stall_us: u64,
+}
+
+impl<KS> KeyedBackend<KS>
+where
+    KS: Serializer<Value: Key>,
+{
+    /// What the database says of itself.
+    pub fn metrics(&self) -> Result<Metrics> {
+        let sum = |property: &properties::PropName| {
+            let carried = self.carried.keys().map(|name| crate::format::native_rocksdb::column_family_name(name));
+            let mut sum = 0_u64;
+            for name in self.states.iter().map(|state| state.family.clone()).chain(carried) {
+                let family = self.database.family(&name)?;
+                let value = self.database.db().property_int_value_cf(&family.handle(), property);
+                sum = sum.saturating_add(value.map_err(|error| failed("cannot read a property", error))?.unwrap_or(0));
+            }
+            Result::Ok(sum)
+        };
+        let budget = self.database.config().memory();
+        Ok(Metrics {
+            estimated_entries: sum(properties::ESTIMATE_NUM_KEYS)?,
+            buffered_bytes: sum(properties::CUR_SIZE_ALL_MEM_TABLES)?,
+            live_file_bytes: sum(properties::LIVE_SST_FILES_SIZE)?,
+            file_bytes: sum(properties::TOTAL_SST_FILES_SIZE)?,
+            pending_compaction_bytes: sum(properties::ESTIMATE_PENDING_COMPACTION_BYTES)?,
+            running_compactions: self.of_database(properties::NUM_RUNNING_COMPACTIONS)?,
+            running_flushes: self.of_database(properties::NUM_RUNNING_FLUSHES)?,
+            cache_bytes: wide(budget.used_bytes()),
+            pinned_cache_bytes: wide(budget.pinned_bytes()),
+            counters: self.database.config().has_statistics().then(|| self.counters()),
+        })
+    }
+
+    fn of_database(&self, property: &properties::PropName) -> Result<u64> {
+        let value = self.database.db().property_int_value(property);
+        Ok(value.map_err(|error| failed("cannot read a property", error))?.unwrap_or(0))
+    }
+
+    fn counters(&self) -> Counters {
+        let count = |ticker| self.database.options().get_ticker_count(ticker);
+        Counters {
+            cache_hits: count(Ticker::BlockCacheHit),
+            cache_misses: count(Ticker::BlockCacheMiss),
+            bloom_useful: count(Ticker::BloomFilterUseful),
+            compacted_bytes: count(Ticker::CompactWriteBytes),
+            flushed_bytes: count(Ticker::FlushWriteBytes),
+            stall_us: count(Ticker::StallMicros),
+        }
+    }
+}
+
+fn wide(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,180 @@
+//! Taking a snapshot: the short phase on the processing thread, and the long one on any other.
+
+use super::KeyedBackend;
+use super::database::CheckpointDirectory;
+use super::expiry::{Liveness, is_live};
+use super::sweep::keep_live;
+use crate::backend::ledger::Lineage;
+use crate::backend::sections::write_groups;
+use crate::backend::{Key, KeyedSnapshotFormat, SnapshotVersion};
+use crate::codec::Writer;
+use crate::error::Result;
+use crate::format::canonical::PairWriter;
+use crate::format::manifest::KeyedHandle;
+use crate::format::native_rocksdb::{Identity, column_family_name};
+use crate::format::record::{StateKind, StateMeta};
+use crate::format::{FormatId, canonical};
+use crate::key_group::{KeyGroup, KeyGroupRange};
+use crate::serializer::Serializer;
+use crate::snapshot::database::{Database, Rows, StoredTables};
+use crate::snapshot::{ObjectSink, SnapshotTarget};
+
+/// The state of a backend at one moment, to be written on whatever thread.
+///
+/// It is a directory of links to the database's files. Dropping it removes the directory, and so lets the database remove files
+/// that it has replaced meanwhile.
+pub struct Snapshot {
+    identity: Identity,
+    range: KeyGroupRange,
+    /// Sorted by name.
+    states: Vec<Frozen>,
+    checkpoint: CheckpointDirectory,
+    lineage: Lineage<StoredTables>,
+}
+
+/// One state of a snapshot.
+struct Frozen {
+    meta: StateMeta,
+    /// By which rule values are left out of canonical snapshots.
+    liveness: Option<Liveness>,
+}
+
+impl<KS> KeyedBackend<KS>
+where
+    KS: Serializer<Value: Key>,
+{
+    /// Takes a snapshot: writes what is in memory to files and links all files. Costs a flush of what was written since the
+    /// last one, at most the write buffers, and a step per file.
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
+        let now_ms = self.now_ms();
+        let mut states: Vec<Frozen> =
+            self.carried.values().map(|carried| Frozen { meta: carried.meta.clone(), liveness: None }).collect();
+        for state in &self.states {
+            let filtered = state.rule.0.is_some_and(|ttl| ttl.cleanup.in_snapshots);
+            let liveness = filtered.then(|| state.rule.liveness(now_ms));
+            states.push(Frozen { meta: state.meta.clone(), liveness });
+        }
+        states.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+        let families: Vec<String> = states.iter().map(|state| column_family_name(&state.meta.name)).collect();
+        let checkpoint = self
+            .database
+            .checkpoint(families.iter().map(String::as_str))
+            .map_err(|error| error.in_operator(&self.parameters.operator))?;
+        let (identity, lineage) = (self.database.identity(), self.ledger.take());
+        Ok(Snapshot { identity, range: self.parameters.range, states, checkpoint, lineage })
+    }
+
+    /// The checkpoint of a snapshot completed: incremental snapshots taken from now on may refer to what it wrote.
+    ///
+    /// Of several, the newest counts. Versions that come late, twice, or from elsewhere do no harm.
+    pub fn confirm(&mut self, version: SnapshotVersion) {
+        self.ledger.confirm(version);
+    }
+
+    /// The checkpoint of a snapshot was aborted: nothing will refer to what it wrote.
+    pub fn reject(&mut self, version: SnapshotVersion) {
+        self.ledger.reject(version);
+    }
+}
+
+impl Snapshot {
+    /// By what the backend is told later what became of the checkpoint.
+    pub fn version(&self) -> SnapshotVersion {
+        self.lineage.version()
+    }
+
+    /// Descriptions of the states, sorted by name, for the manifest.
+    pub fn states(&self) -> Vec<StateMeta> {
+        self.states.iter().map(|state| state.meta.clone()).collect()
+    }
+
+    /// Writes the snapshot; `keep_going` is asked before each key group and ends the work with
+    /// [`Aborted`](crate::ErrorKind::Aborted) when it says no. `None` if there is no entry at all.
+    pub fn write(
+        self,
+        target: &SnapshotTarget,
+        _format: KeyedSnapshotFormat,
+        keep_going: &dyn Fn() -> bool,
+    ) -> Result<Option<KeyedHandle>> {
+        let Snapshot { identity, range, states, checkpoint, lineage: _ } = self;
+        let descriptions: Vec<StateMeta> = states.iter().map(|state| state.meta.clone()).collect();
+        let database = Database::open(checkpoint.path(), &identity, &descriptions)?;
+        let mut walks: Vec<Walk<'_>> = states.iter().map(|state| Walk::new(state, &database, range)).collect();
+        let writer = canonical::writer(target.new_object()?, identity.operator, target.compression());
+        write_groups(writer, FormatId::Canonical, range, keep_going, |writer, group| {
+            walks
+                .iter_mut()
+                .try_for_each(|walk| walk.write(group, writer).map_err(|error| error.in_state(&walk.state.meta.name)))
+        })
+    }
+}
+
+/// The rows of one state, group after group.
+struct Walk<'d> {
+    state: &'d Frozen,
+    rows: Rows<'d>,
+    /// The first row of a later group, which was read to see that a group is over.
+    ahead: Option<(KeyGroup, Vec<u8>, Vec<u8>)>,
+    live: Writer,
+}
+
+impl<'d> Walk<'d> {
+    fn new(state: &'d Frozen, database: &'d Database, range: KeyGroupRange) -> Self {
+        Walk { state, rows: database.rows(&state.meta.name, range), ahead: None, live: Writer::new() }
+    }
+
+    /// Writes the entries of one group.
+    fn write(&mut self, group: KeyGroup, out: &mut PairWriter<ObjectSink>) -> Result<()> {
+        let Walk { state, rows, ahead, live } = self;
+        let mut is_begun = false;
+        match ahead.take() {
+            Some((of, key, value)) if of == group => write_entry(state, &key, &value, live, &mut is_begun, out)?,
+            Some(later) => {
+                *ahead = Some(later);
+                return Ok(());
+            }
+            None => {}
+        }
+        while let Some(row) = rows.next_row()? {
+            if row.group != group {
+                *ahead = Some((row.group, row.key.to_vec(), row.value.to_vec()));
+                return Ok(());
+            }
+            write_entry(state, row.key, row.value, live, &mut is_begun, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes an entry, or what is live of it.
+fn write_entry(
+    state: &Frozen,
+    key: &[u8],
+    value: &[u8],
+    live: &mut Writer,
+    is_begun: &mut bool,
+    out: &mut PairWriter<ObjectSink>,
+) -> Result<()> {
+    let mut value = value;
+    if let Some(liveness) = &state.liveness {
+        if is_live(state.meta.kind, value, liveness) == Some(false) {
+            return Ok(());
+        }
+        if state.meta.kind == StateKind::List {
+            live.clear();
+            keep_live(value, liveness, live)?;
+            value = live.as_slice();
+        }
+    }
+    if !*is_begun {
+        *is_begun = true;
+        out.begin_state(&state.meta.name, state.meta.kind)?;
+    }
+    out.pair(key, value)
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("identity", &self.identity).field("range", &self.range).finish_non_exhaustive()
+    }
+}
