@@ -15,6 +15,7 @@
 //! Failure behaviour: a stream that is missing or has another length than its handle says is damage, with its file. What
 //! is intact and cannot be read here is [`Incompatible`](crate::ErrorKind::Incompatible), and never silently left out.
 
+pub mod export;
 mod files;
 mod keyed;
 pub mod mapping;

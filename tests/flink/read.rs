@@ -16,19 +16,22 @@ use crate::format::flink::fixtures::{self, Fixture, sha256};
 
 /// How far a fixture was compared.
 #[derive(Debug, Default)]
-struct Outcome {
-    states: usize,
-    entries: usize,
-    operator_states: usize,
+pub(crate) struct Outcome {
+    pub(crate) states: usize,
+    pub(crate) entries: usize,
+    pub(crate) operator_states: usize,
     /// Entries whose value is opaque, so that only their keys were compared.
-    opaque: usize,
-    not_covered: Vec<String>,
+    pub(crate) opaque: usize,
+    pub(crate) not_covered: Vec<String>,
 }
 
 fn compare(fixture: &Fixture) -> Outcome {
-    let name = &fixture.name;
-    let dumps = dump::dump(&files::open(fixture)).unwrap_or_else(|error| panic!("{name}: {error:?}"));
-    let expected = fixture.state_json();
+    compare_with(&fixture.name, &files::open(fixture), &fixture.state_json())
+}
+
+/// Compares a snapshot with the ground truth.
+pub(crate) fn compare_with(name: &str, snapshot: &SnapshotReader, expected: &Json) -> Outcome {
+    let dumps = dump::dump(snapshot).unwrap_or_else(|error| panic!("{name}: {error:?}"));
     let mut outcome = Outcome::default();
     for operator in expected["operators"].as_array().unwrap() {
         let id = operator["operator_id"].as_str().unwrap();

@@ -254,7 +254,12 @@ impl TypeSerializer {
     /// Name of the type, for messages: of objects their class.
     pub fn name(&self) -> &str {
         match self {
-            TypeSerializer::Simple(simple) => simple.class(),
+            TypeSerializer::Simple(simple) => {
+                // `Long` of `LongSerializer`, `TimeWindow` of `TimeWindow$Serializer`.
+                let class = simple.class().rsplit('.').next().unwrap_or_default();
+                let class = class.split('$').next().unwrap_or(class);
+                class.strip_suffix("Serializer").unwrap_or(class)
+            }
             TypeSerializer::GenericArray { component_class, .. } => component_class,
             TypeSerializer::Enum { class, .. }
             | TypeSerializer::Tuple { class, .. }

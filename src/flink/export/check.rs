@@ -1,0 +1,79 @@
+//! What was written, read back.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use super::report::{Outcome, Report};
+use super::savepoint::Target;
+use super::source::Part;
+use super::{Form, Options};
+use crate::error::{Error, Result};
+use crate::flink::{Directory, SnapshotReader, verify};
+use crate::format::flink::Roots;
+use crate::snapshot::verify::{Severity, VerifyEvent};
+
+/// Opens the savepoint, decodes all of it and compares the number of entries of every keyed state with the report.
+pub(super) fn read_back(target: &Target, options: &Options<'_>, report: &Report) -> Result<()> {
+    let directory = Directory::new(target.storage().clone(), Some(target.directory().clone()));
+    let written = SnapshotReader::open(directory, Roots::new())?;
+    // Files that were not copied are not there to be read.
+    if !options.moved.is_empty() {
+        return Ok(());
+    }
+    let mut damage = None;
+    verify(&written, &mut |event| {
+        if let VerifyEvent::Found(finding) = event
+            && finding.severity == Severity::Damaged
+        {
+            damage.get_or_insert_with(|| finding.error.to_string());
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(damage) = damage {
+        return Err(unlike(&format!("it is damaged: {damage}")));
+    }
+    if options.form == Form::AsIs {
+        return Ok(());
+    }
+    let found = count(&written)?;
+    for (operator, state) in
+        report.operators.iter().flat_map(|operator| operator.states.iter().map(move |state| (operator, state)))
+    {
+        if operator.written_as.is_none() || !state.is_keyed() || state.outcome == Outcome::Dropped {
+            continue;
+        }
+        let key = (operator.id.clone(), state.kind.clone(), state.written_as.clone());
+        let entries = found.get(&key).copied().unwrap_or(0);
+        if entries != state.entries {
+            let message = format!("state {} has {entries} entries, {} were written", state.written_as, state.entries);
+            return Err(unlike(&message));
+        }
+    }
+    Ok(())
+}
+
+fn unlike(what: &str) -> Error {
+    Error::internal(format!("the savepoint was written and is not what was meant: {what}; do not use it"))
+}
+
+/// Entries by operator, kind and state.
+fn count(written: &SnapshotReader) -> Result<BTreeMap<(String, String, String), u64>> {
+    let mut found = BTreeMap::new();
+    for operator in &written.metadata().operators {
+        let max = operator.max_parallelism;
+        let label = operator.id.to_string();
+        for subtask in operator.subtasks() {
+            let Some(handle) = subtask.state.as_ref().and_then(|state| state.managed_keyed.as_ref()) else { continue };
+            let part = Part::managed(written, max, handle)?;
+            for group in part.range.iter() {
+                part.visit(group, &mut |id, _, _| {
+                    let state = part.header.state(id).ok_or_else(|| Error::internal("a state without a header"))?;
+                    let key = (label.clone(), state.kind().to_string(), state.name.clone());
+                    *found.entry(key).or_insert(0u64) += 1;
+                    Ok(())
+                })?;
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,380 @@
+//! The keyed state of one operator, rewritten as canonical files.
+
+use std::collections::BTreeMap;
+
+use super::edits::{KeyFilter, Plan};
+use super::report::{Outcome, StateReport};
+use super::savepoint::{FileSink, Target};
+use super::source::Part;
+use crate::codec::{Reader, Writer};
+use crate::error::{Error, Result};
+use crate::format::flink::header::{KeyedHeader, StateInfo};
+use crate::format::flink::keyed::{BlockWriter, KeyBytes};
+use crate::format::flink::metadata::{
+    KeyGroupOffsets, KeyGroupsBody, KeyGroupsHandle, KeyedHandle, Operator, StreamHandle,
+};
+use crate::format::flink::serializer::Snapshot;
+use crate::format::flink::ttl::Stamp;
+use crate::format::flink::{Value, key_group};
+use crate::key_group::{KeyGroup, KeyGroupRange, MaxParallelism};
+use crate::serializer::Value as Dynamic;
+
+/// Bytes of a block that are written at once.
+const DRAIN_BYTES: usize = 1 << 20;
+
+/// The states of an operator and what becomes of them.
+pub(super) struct States {
+    planned: Vec<PlannedState>,
+}
+
+struct PlannedState {
+    source: StateInfo,
+    stamp: Option<Stamp>,
+    dropped: bool,
+    report: StateReport,
+}
+
+/// Where the entries of a state of a part go.
+#[derive(Clone, Copy)]
+struct Route {
+    /// Position among the states of the operator.
+    planned: usize,
+    /// Id in the file that is written; `None` where the state is left out.
+    id: Option<u16>,
+}
+
+impl States {
+    /// What becomes of the states of all parts.
+    pub(super) fn plan(parts: &[Part], plan: &Plan<'_>, operator: &Operator) -> Self {
+        let mut states = States { planned: Vec::new() };
+        for state in parts.iter().flat_map(|part| &part.header.states) {
+            if states.position(state).is_none() {
+                states.planned.push(PlannedState::of(state, plan, operator));
+            }
+        }
+        states
+    }
+
+    fn position(&self, state: &StateInfo) -> Option<usize> {
+        let same =
+            |planned: &PlannedState| planned.source.name == state.name && planned.source.state_type == state.state_type;
+        self.planned.iter().position(same)
+    }
+
+    /// What became of the states.
+    pub(super) fn into_reports(self) -> Vec<StateReport> {
+        self.planned.into_iter().map(|planned| planned.report).collect()
+    }
+
+    /// The header of a file with the states of these parts, and for each part where its states go.
+    fn merge(&self, parts: &[&Part], compressed: bool) -> Result<(KeyedHeader, Vec<Vec<Route>>)> {
+        let mut header = KeyedHeader { compressed, key: None, state_count: 0, states: Vec::new(), unreadable: None };
+        let mut sources: Vec<&StateInfo> = Vec::new();
+        let mut routes = Vec::new();
+        for part in parts {
+            check_readable(&part.header)?;
+            same_key(&mut header.key, part.header.key.as_ref())?;
+            let mut of_part = Vec::new();
+            for state in &part.header.states {
+                let planned = self.position(state).ok_or_else(|| Error::internal("a state that was not planned"))?;
+                let Some(plan) = self.planned.get(planned).filter(|plan| !plan.dropped) else {
+                    of_part.push(Route { planned, id: None });
+                    continue;
+                };
+                let same = |other: &&StateInfo| other.name == state.name && other.state_type == state.state_type;
+                let position = match sources.iter().position(same) {
+                    Some(position) => {
+                        same_state(sources.get(position).copied(), state)?;
+                        position
+                    }
+                    None => {
+                        sources.push(state);
+                        header.states.push(plan.described(state)?);
+                        sources.len().saturating_sub(1)
+                    }
+                };
+                of_part.push(Route { planned, id: u16::try_from(position).ok() });
+            }
+            routes.push(of_part);
+        }
+        header.state_count = header.states.len();
+        Ok((header, routes))
+    }
+}
+
+impl PlannedState {
+    fn of(state: &StateInfo, plan: &Plan<'_>, operator: &Operator) -> Self {
+        let value = state.value();
+        let dropped = plan.drops_state(operator, &state.name);
+        let outcome = match value.and_then(|value| value.serializer.opaque_part()) {
+            _ if dropped => Outcome::Dropped,
+            Some(class) => Outcome::Carried(class.to_owned()),
+            None => Outcome::Converted,
+        };
+        let report = StateReport {
+            state: state.name.clone(),
+            written_as: plan.state_name(operator, &state.name),
+            kind: state.kind().to_string(),
+            value_type: value.map_or("an unknown type", |value| value.serializer.name()).to_owned(),
+            outcome,
+            entries: 0,
+            bytes: 0,
+        };
+        PlannedState { source: state.clone(), stamp: plan.stamp(operator, &state.name), dropped, report }
+    }
+
+    /// The description of the state as it is written.
+    fn described(&self, state: &StateInfo) -> Result<StateInfo> {
+        let mut described = match self.stamp {
+            Some(stamp) => stamp.describe(state)?,
+            None => state.clone(),
+        };
+        described.name.clone_from(&self.report.written_as);
+        Ok(described)
+    }
+}
+
+fn check_readable(header: &KeyedHeader) -> Result<()> {
+    match &header.unreadable {
+        None => Ok(()),
+        Some(reason) => Err(Error::incompatible(format!("the states could not be read from their header: {reason}"))),
+    }
+}
+
+fn same_key(key: &mut Option<Snapshot>, other: Option<&Snapshot>) -> Result<()> {
+    match (&*key, other) {
+        (_, None) => Ok(()),
+        (None, Some(other)) => {
+            *key = Some(other.clone());
+            Ok(())
+        }
+        (Some(key), Some(other)) if key.bytes == other.bytes => Ok(()),
+        _ => Err(Error::incompatible(
+            "subtasks describe the serializer of keys differently; keep the parallelism, so that they are not merged",
+        )),
+    }
+}
+
+fn same_state(one: Option<&StateInfo>, other: &StateInfo) -> Result<()> {
+    // Options and serializers are in the order of a hash map.
+    let sorted = |state: &StateInfo| {
+        let (mut options, mut serializers) = (state.options.clone(), state.serializers.clone());
+        options.sort();
+        serializers.sort_by(|a, b| a.0.cmp(&b.0));
+        (options, serializers.into_iter().map(|(name, snapshot)| (name, snapshot.bytes)).collect::<Vec<_>>())
+    };
+    if one.is_some_and(|one| sorted(one) == sorted(other)) {
+        return Ok(());
+    }
+    let message = "subtasks describe the serializers of the state differently; keep the parallelism, so that they are \
+        not merged";
+    Err(Error::incompatible(message).in_state(&other.name))
+}
+
+/// What is asked of the files.
+pub(super) struct Layout<'t> {
+    pub(super) target: &'t Target,
+    pub(super) compressed: bool,
+    /// Ranges of the subtasks that are written.
+    pub(super) ranges: Vec<KeyGroupRange>,
+    pub(super) max: MaxParallelism,
+    pub(super) keys: &'t KeyFilter,
+    /// Called with the number of bytes of entries written since the last call.
+    pub(super) progress: &'t dyn Fn(u64),
+}
+
+/// Writes the files of every subtask. Key groups stay what they are.
+pub(super) fn write(parts: &[Part], states: &mut States, layout: &Layout<'_>) -> Result<Vec<Option<KeyedHandle>>> {
+    let mut handles = Vec::new();
+    for range in &layout.ranges {
+        let meeting: Vec<&Part> = parts.iter().filter(|part| part.range.intersect(*range).is_some()).collect();
+        let (header, routes) = states.merge(&meeting, layout.compressed)?;
+        if header.states.is_empty() {
+            handles.push(None);
+            continue;
+        }
+        let mut file = File::new(layout, &header, *range)?;
+        let mut filter = Transform::new(layout.keys);
+        for group in range.iter() {
+            let mut block = BlockWriter::new(&header, group, layout.max)?;
+            for (part, routes) in meeting.iter().zip(&routes).filter(|(part, _)| part.range.contains(group)) {
+                part.visit(group, &mut |id, key, value| {
+                    let Some((route, value)) = filter.entry(part, states, routes, id, key, value)? else {
+                        return Ok(());
+                    };
+                    block.entry(route, key, value)?;
+                    file.drain(&mut block)
+                })
+                .map_err(|error| error.in_key_group(group.0))?;
+            }
+            file.end_group(block)?;
+        }
+        handles.push(Some(file.finish()?));
+    }
+    Ok(handles)
+}
+
+/// Writes the files of every subtask with another number of key groups: every key is hashed anew. A key whose hash code
+/// only its own program can compute is [`Incompatible`](crate::ErrorKind::Incompatible).
+///
+/// Memory is that of all entries of the operator.
+pub(super) fn write_rehashed(
+    parts: &[Part],
+    states: &mut States,
+    layout: &Layout<'_>,
+) -> Result<Vec<Option<KeyedHandle>>> {
+    let all: Vec<&Part> = parts.iter().collect();
+    let (header, routes) = states.merge(&all, layout.compressed)?;
+    if header.states.is_empty() {
+        return Ok(layout.ranges.iter().map(|_| None).collect());
+    }
+    let mut sorted: BTreeMap<(u16, u16, Vec<u8>), Vec<u8>> = BTreeMap::new();
+    let mut filter = Transform::new(layout.keys);
+    for (part, routes) in parts.iter().zip(&routes) {
+        for group in part.range.iter() {
+            part.visit(group, &mut |id, key, value| {
+                let Some((route, value)) = filter.entry(part, states, routes, id, key, value)? else { return Ok(()) };
+                let group = new_group(part, id, key, layout.max)?;
+                sorted.insert((group.0, route, key.to_vec()), value.to_vec());
+                Ok(())
+            })
+            .map_err(|error| error.in_key_group(group.0))?;
+        }
+    }
+    let mut entries = sorted.into_iter().peekable();
+    let mut handles = Vec::new();
+    for range in &layout.ranges {
+        let mut file = File::new(layout, &header, *range)?;
+        for group in range.iter() {
+            let mut block = BlockWriter::new(&header, group, layout.max)?;
+            while let Some(((_, id, key), value)) = entries.next_if(|((other, ..), _)| *other == group.0) {
+                block.entry(id, &key, &value)?;
+                file.drain(&mut block)?;
+            }
+            file.end_group(block)?;
+        }
+        handles.push(Some(file.finish()?));
+    }
+    Ok(handles)
+}
+
+fn new_group(part: &Part, id: u16, key: &[u8], max: MaxParallelism) -> Result<KeyGroup> {
+    let (bytes, value) = key_of(part, id, key)?;
+    let serializer =
+        part.header.key.as_ref().ok_or_else(|| Error::incompatible("the key's serializer is not known"))?;
+    key_group::of_key(serializer, &value, bytes, max).ok_or_else(|| {
+        let message = format!(
+            "only its own program can compute the hash codes of keys of type {}, so the max parallelism cannot change",
+            serializer.serializer.name()
+        );
+        Error::incompatible(message)
+    })
+}
+
+/// Decides what becomes of an entry.
+struct Transform<'k> {
+    keys: &'k KeyFilter,
+    value: Writer,
+}
+
+impl<'k> Transform<'k> {
+    fn new(keys: &'k KeyFilter) -> Self {
+        Transform { keys, value: Writer::new() }
+    }
+
+    /// The id and the value of an entry as they are written; `None` where it is left out.
+    fn entry<'a>(
+        &'a mut self,
+        part: &Part,
+        states: &mut States,
+        routes: &[Route],
+        id: u16,
+        key: &[u8],
+        value: &'a [u8],
+    ) -> Result<Option<(u16, &'a [u8])>> {
+        let unknown = || Error::internal("an entry of a state that its header does not have");
+        let route = routes.get(usize::from(id)).ok_or_else(unknown)?;
+        let planned = states.planned.get_mut(route.planned).ok_or_else(unknown)?;
+        let Some(target) = route.id else { return Ok(None) };
+        if *self.keys != KeyFilter::All && !self.keys.keeps(&key_text(part, id, key)?) {
+            return Ok(None);
+        }
+        let value = match planned.stamp {
+            None => value,
+            Some(stamp) => {
+                self.value.clear();
+                stamp.apply(&planned.source, value, &mut self.value)?;
+                self.value.as_slice()
+            }
+        };
+        let bytes = key.len().saturating_add(value.len());
+        planned.report.entries = planned.report.entries.saturating_add(1);
+        planned.report.bytes = planned.report.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        Ok(Some((target, value)))
+    }
+}
+
+/// The key of an entry as its serializer wrote it, and its value.
+pub(super) fn key_of<'k>(part: &Part, id: u16, key: &'k [u8]) -> Result<(&'k [u8], Value)> {
+    let bytes = KeyBytes::read(&part.header, id, key)?.key;
+    let serializer =
+        part.header.key.as_ref().ok_or_else(|| Error::incompatible("the key's serializer is not known"))?;
+    Ok((bytes, serializer.read_whole(&mut Reader::new(bytes))?))
+}
+
+fn key_text(part: &Part, id: u16, key: &[u8]) -> Result<String> {
+    let (_, value) = key_of(part, id, key)?;
+    Ok(match Dynamic::from(value) {
+        Dynamic::String(text) => text,
+        other => other.to_string(),
+    })
+}
+
+/// A canonical file that is being written.
+struct File<'t> {
+    sink: FileSink<'t>,
+    range: KeyGroupRange,
+    offsets: Vec<Option<u64>>,
+    /// Where the key group that is being written begins.
+    start: u64,
+    progress: &'t dyn Fn(u64),
+}
+
+impl<'t> File<'t> {
+    fn new(layout: &Layout<'t>, header: &KeyedHeader, range: KeyGroupRange) -> Result<Self> {
+        let mut sink = layout.target.file()?;
+        let mut out = Writer::new();
+        header.write(&mut out)?;
+        sink.write(out.as_slice())?;
+        let start = sink.position();
+        Ok(File { sink, range, offsets: Vec::new(), start, progress: layout.progress })
+    }
+
+    /// Writes what is ready of a large block.
+    fn drain(&mut self, block: &mut BlockWriter) -> Result<()> {
+        if block.ready() >= DRAIN_BYTES { self.write(&block.take()) } else { Ok(()) }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        (self.progress)(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.sink.write(bytes)
+    }
+
+    fn end_group(&mut self, block: BlockWriter) -> Result<()> {
+        match block.finish()? {
+            None => self.offsets.push(None),
+            Some(bytes) => {
+                self.write(&bytes)?;
+                self.offsets.push(Some(self.start));
+            }
+        }
+        self.start = self.sink.position();
+        Ok(())
+    }
+
+    fn finish(self) -> Result<KeyedHandle> {
+        let offsets = KeyGroupOffsets::new(self.range, self.offsets)?;
+        let stream: StreamHandle = self.sink.finish()?;
+        Ok(KeyedHandle::KeyGroups(KeyGroupsHandle { body: KeyGroupsBody::Canonical, offsets, stream, id: None }))
+    }
+}

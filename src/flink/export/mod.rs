@@ -1,0 +1,81 @@
+//! Savepoints of Apache Flink, written: from snapshots of Flink's ([`rewrite`]), with changes on the way.
+//!
+//! What is written is metadata (version 3 unless another is asked for) and canonical files, which every Flink from 1.18
+//! to 2.3 restores on every backend and at every parallelism. Entries are copied as bytes wherever they stay what they
+//! are, so values that only their own program understands are carried. Files are named relative to the metadata: the
+//! result can be moved.
+//!
+//! Invariants: nothing is published before every file is durable; the result is read back, decoded, and counted before
+//! the call returns; nothing that cannot be expressed is left out in silence. What became of every state is in a
+//! [`Report`], also where the call fails.
+//!
+//! Memory is that of a megabyte and of the largest entry for each file; where keys are hashed anew, that of an operator's
+//! entries.
+
+mod check;
+mod edits;
+mod keyed;
+mod operator;
+mod report;
+mod savepoint;
+mod source;
+mod streams;
+mod whole;
+
+pub use edits::{Edits, KeyFilter, StateName};
+pub use report::{OperatorReport, Outcome, Report, StateReport};
+pub use savepoint::Target;
+
+use crate::error::Result;
+use crate::flink::SnapshotReader;
+use crate::format::flink::metadata::Version;
+
+/// How a savepoint is written.
+pub struct Options<'o> {
+    /// Version of the metadata: 3 is restored by every Flink since 1.11, 4 by 1.18 and later, 5 by 2.0 and later, 6 by 2.1
+    /// and later.
+    pub version: Version,
+    /// What happens to keyed state.
+    pub form: Form,
+    /// Whether files are Snappy compressed.
+    pub compressed: bool,
+    /// Changes on the way.
+    pub edits: Edits,
+    /// Prefixes of absolute URIs and what takes their place: files below them are not copied but named by the new URI.
+    pub moved: Vec<(String, String)>,
+    /// Called with the number of bytes written since the last call.
+    pub progress: &'o dyn Fn(u64),
+}
+
+/// What happens to keyed state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// It is written anew as canonical files.
+    Canonical,
+    /// Its files are copied as they are, whatever they hold; only the metadata changes.
+    AsIs,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options {
+            version: Version::V3,
+            form: Form::Canonical,
+            compressed: false,
+            edits: Edits::default(),
+            moved: Vec::new(),
+            progress: &|_| {},
+        }
+    }
+}
+
+/// Writes a snapshot of Flink's again, as a self-contained savepoint of Flink's, and reads it back.
+///
+/// What became of every state is added to `report`. State that cannot be written as asked is
+/// [`Incompatible`](crate::ErrorKind::Incompatible) and named in the report; then nothing is published. An edit that
+/// meets nothing is [`NotFound`](crate::ErrorKind::NotFound).
+pub fn rewrite(source: &SnapshotReader, target: &Target, options: &Options<'_>, report: &mut Report) -> Result<()> {
+    let metadata = whole::rewrite(source, target, options, report)?;
+    target.publish(&metadata)?;
+    check::read_back(target, options, report)
+}
