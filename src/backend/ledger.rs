@@ -102,6 +102,13 @@ impl<W> Ledger<W> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The ledger of a backend that was restored, and may go on as if it had taken the snapshot itself.
+    pub(crate) fn restored(home: Home, written: W) -> Self {
+        let ledger = Self::default();
+        ledger.book().base = Some(Arc::new(Base { version: SnapshotVersion::NONE, written, home }));
+        ledger
+    }
+
     /// Takes the next version.
     pub(crate) fn take(&self) -> Lineage<W> {
         let mut book = self.book();
@@ -261,6 +268,18 @@ mod tests {
         lineage.record(home.clone(), 1);
         ledger.confirm(lineage.version());
         assert_eq!(base(&ledger, &home), None);
+    }
+
+    #[test]
+    fn what_was_restored_is_a_base_until_something_is_confirmed() {
+        let (home, other) = homes();
+        let ledger = Ledger::restored(home.clone(), 7);
+        assert_eq!((base(&ledger, &home), base(&ledger, &other)), (Some(7), None));
+        ledger.reject(written(&ledger, &home, 8));
+        ledger.confirm(SnapshotVersion::NONE);
+        assert_eq!(base(&ledger, &home), Some(7));
+        ledger.confirm(written(&ledger, &home, 9));
+        assert_eq!(base(&ledger, &home), Some(9));
     }
 
     #[test]

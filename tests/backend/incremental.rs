@@ -13,17 +13,25 @@ use millpond::state::{ValueDescriptor, ValueState};
 
 use super::from_environment;
 
-fn chain_of(kind: BackendKind, length: u64) {
+fn chain_of(config: &BackendConfig, length: u64) {
+    let kind = config.kind;
     let length = from_environment("MILLPOND_CHAIN_LENGTH").unwrap_or(length);
     let seed = from_environment("MILLPOND_CHAIN_SEED").unwrap_or(200);
-    let compared = chain(&BackendConfig::new(kind), length, seed);
+    let compared = chain(config, length, seed);
     println!("a chain of {length} on {kind}, seed {seed}: {compared} checkpoints compared");
     assert!(compared as u64 >= length);
 }
 
 #[test]
 fn a_chain_of_200_on_the_heap() {
-    chain_of(BackendKind::Heap, 200);
+    chain_of(&BackendConfig::new(BackendKind::Heap), 200);
+}
+
+#[cfg(feature = "rocksdb")]
+#[test]
+fn a_chain_of_200_on_rocksdb() {
+    let directory = super::rocksdb::scratch();
+    chain_of(&BackendConfig::rocksdb(super::rocksdb::small(directory.path())), 200);
 }
 
 /// Stores chains of snapshots with ever other changes, and gives the last handle of each.

@@ -4,6 +4,8 @@
 mod contract;
 #[cfg(feature = "test-util")]
 mod incremental;
+#[cfg(all(feature = "rocksdb", feature = "test-util"))]
+mod killed;
 #[cfg(feature = "test-util")]
 mod model;
 #[cfg(all(feature = "rocksdb", feature = "test-util"))]

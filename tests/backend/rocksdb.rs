@@ -31,12 +31,9 @@ pub(super) fn small(directory: &Path) -> Config {
     Config::in_directory(directory).with_memory(MemoryBudget::new(16 << 20)).with_write_buffers(256 << 10, 2)
 }
 
-/// Runs the conformance suite, but for what it asks of incremental snapshots.
+/// Runs the conformance suite.
 pub(super) fn check_conformance(config: Config) {
-    let config = BackendConfig::rocksdb(config);
-    let of_incremental =
-        |name: &str| ["incremental", "s_03_nothing_refers", "a_base_counts"].iter().any(|part| name.contains(part));
-    conformance::CASES.iter().filter(|(name, _)| !of_incremental(name)).for_each(|(_, case)| case(&config));
+    conformance::run(&BackendConfig::rocksdb(config));
 }
 
 /// Settings drawn by a seed, from what somebody might choose or mistake for a good choice.

@@ -22,7 +22,7 @@ use crate::ids::{CheckpointId, JobId, SubtaskIndex};
 use crate::key_group::{KeyGroupRange, MaxParallelism, Parallelism, subtask_of_group};
 use crate::random::SystemRandom;
 use crate::serializer::Serializer;
-use crate::snapshot::{SnapshotLabel, SnapshotReader, SnapshotTarget, SubtaskReport, assemble, publish};
+use crate::snapshot::{SnapshotLabel, SnapshotReader, SnapshotTarget, SubtaskReport, Trust, assemble, publish};
 use crate::storage::layout::{self, JobLayout};
 use crate::storage::{CommitOutcome, MemoryStorage, ObjectPath, Storage};
 
@@ -99,7 +99,8 @@ impl Plan {
 
     /// Opens a checkpoint.
     pub fn open(&self, checkpoint: &ObjectPath) -> Result<SnapshotReader> {
-        SnapshotReader::open(Arc::clone(&self.storage), checkpoint.clone())
+        let reader = SnapshotReader::open(Arc::clone(&self.storage), checkpoint.clone())?;
+        Ok(reader.trust(Trust::Own).with_scratch(std::env::temp_dir()))
     }
 
     /// The description of a checkpoint.

@@ -3,7 +3,7 @@
 
 use super::{Cluster, FORMATS, Plan};
 use crate::backend::handle::ValueHandle;
-use crate::backend::{BackendConfig, KeyedBackend};
+use crate::backend::{BackendConfig, BackendKind, KeyedBackend, KeyedSnapshotFormat};
 use crate::serializer::{Str, U64};
 use crate::state::{
     ListDescriptor, ListState, MapDescriptor, MapState, ReducingDescriptor, ReducingState, Ttl, TtlCleanup, TtlUpdate,
@@ -201,10 +201,12 @@ pub(super) fn expired_values_are_removed_in_the_end(config: &BackendConfig) {
         for in_snapshots in [false, true] {
             let ttl = Ttl::new(100).with_cleanup(TtlCleanup { per_access: 0, in_snapshots });
             let (cluster, _) = fill(config, ttl);
+            // A database is stored as it is, with what no compaction has met yet.
+            let is_database = format != KeyedSnapshotFormat::Canonical && config.kind != BackendKind::Heap;
             let mut cluster = cluster.restart(format, 1).unwrap();
             cluster.plan.clock.set_ms(0);
             cluster.subtasks[0].keyed.register_value(&VALUE.with_ttl(ttl)).unwrap();
-            let expected = if in_snapshots { 1 } else { 501 };
+            let expected = if in_snapshots && !is_database { 1 } else { 501 };
             assert_eq!(entries(&cluster.subtasks[0].keyed), expected, "{format:?}");
         }
     }

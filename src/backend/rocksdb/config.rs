@@ -114,6 +114,7 @@ type Hook = Arc<dyn Fn(&str, &mut Options) + Send + Sync>;
 /// | compaction | leveled | |
 /// | compression | none for the two youngest levels, LZ4 below | |
 /// | background threads | 2 | shared by all databases of the process |
+/// | transfer threads | 4 | fetch files of a restored snapshot |
 /// | statistics | off | counters cost a few percent |
 ///
 /// There is no write-ahead log: what a crash loses is what came after the last checkpoint, and that is replayed.
@@ -136,6 +137,7 @@ pub struct Config {
     compaction: Compaction,
     compression: Vec<LevelCompression>,
     background_threads: u8,
+    transfer_threads: u8,
     statistics: bool,
     hooks: Vec<Hook>,
 }
@@ -153,6 +155,7 @@ impl Default for Config {
             compaction: Compaction::Leveled,
             compression: vec![LevelCompression::None, LevelCompression::None, LevelCompression::Lz4],
             background_threads: 2,
+            transfer_threads: 4,
             statistics: false,
             hooks: Vec::new(),
         }
@@ -227,6 +230,19 @@ impl Config {
         self
     }
 
+    /// The same, with this many threads that fetch files when a snapshot is restored; at least one. How many store them
+    /// is said by [`SnapshotTarget`](crate::snapshot::SnapshotTarget).
+    #[must_use]
+    pub fn with_transfer_threads(mut self, threads: u8) -> Self {
+        self.transfer_threads = threads.max(1);
+        self
+    }
+
+    /// How many threads fetch files.
+    pub(super) fn transfer_threads(&self) -> usize {
+        usize::from(self.transfer_threads)
+    }
+
     /// The same, with RocksDB counting what it does, for [`Metrics`](super::Metrics).
     #[must_use]
     pub fn with_statistics(mut self, statistics: bool) -> Self {
@@ -267,9 +283,6 @@ impl Config {
     /// Options of the database as a whole.
     pub(super) fn database_options(&self) -> Options {
         let mut options = Options::default();
-        options.create_if_missing(true);
-        options.set_error_if_exists(true);
-        options.create_missing_column_families(true);
         // A checkpoint must show all states at one moment although there is no log.
         options.set_atomic_flush(true);
         options.set_write_buffer_manager(&self.memory().buffers);

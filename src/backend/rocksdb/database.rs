@@ -3,7 +3,7 @@
 //! Every iterator has a lower and an upper bound and asks for total order, whatever prefix extractor was configured; so it
 //! neither leaves its range nor reads a tombstone outside of it, and misses nothing in it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::rocksdb::checkpoint::Checkpoint;
@@ -38,10 +38,11 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// An empty database in a new working directory whose name begins with `label`.
-    pub(super) fn create(config: &Config, label: &str, identity: Identity) -> Result<Self> {
-        let directory = Arc::new(WorkingDirectory::create_in(config.directory()?, label)?);
-        let options = config.database_options();
+    /// An empty database in a working directory.
+    pub(super) fn create(config: &Config, directory: Arc<WorkingDirectory>, identity: Identity) -> Result<Self> {
+        let mut options = config.database_options();
+        options.create_if_missing(true);
+        options.set_error_if_exists(true);
         let path = directory.new_path("db");
         let default = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, Options::default());
         let db = DB::open_cf_descriptors(&options, &path, [default])
@@ -51,6 +52,27 @@ impl Database {
         db.put_opt(IDENTITY_KEY, identity.encode(), &write).map_err(|error| failed("cannot write", error))?;
         let config = config.clone();
         let read = ReadOptions::default();
+        Ok(Database { db, write, read, options, family_options: Vec::new(), config, identity, directory })
+    }
+
+    /// The database that lies in `path`, a part of the working directory, with these column families.
+    pub(super) fn open<'s>(
+        config: &Config,
+        directory: Arc<WorkingDirectory>,
+        path: PathBuf,
+        identity: Identity,
+        families: impl Iterator<Item = (&'s StateMeta, Option<&'s Arc<Expiry>>)>,
+    ) -> Result<Self> {
+        let options = config.database_options();
+        let default = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, Options::default());
+        let of_states = families.map(|(state, expiry)| {
+            ColumnFamilyDescriptor::new(column_family_name(&state.name), state_options(config, state, expiry))
+        });
+        let db = DB::open_cf_descriptors(&options, &path, std::iter::once(default).chain(of_states))
+            .map_err(|error| failed("cannot open the database", error))?;
+        let mut write = WriteOptions::default();
+        write.disable_wal(true);
+        let (config, read) = (config.clone(), ReadOptions::default());
         Ok(Database { db, write, read, options, family_options: Vec::new(), config, identity, directory })
     }
 
@@ -80,21 +102,9 @@ impl Database {
         &self.options
     }
 
-    /// Options of the column family of a state.
-    pub(super) fn state_options(&self, state: &StateMeta, expiry: Option<&Arc<Expiry>>) -> Options {
-        let mut options = self.config.state_options(&state.name);
-        if state.kind == StateKind::List {
-            install_list_merge(&mut options);
-        }
-        if let Some(expiry) = expiry {
-            expiry.install(&mut options);
-        }
-        options
-    }
-
     /// Makes an empty column family for a state.
     pub(super) fn create_family(&mut self, state: &StateMeta, expiry: Option<&Arc<Expiry>>) -> Result<()> {
-        let options = self.state_options(state, expiry);
+        let options = state_options(&self.config, state, expiry);
         let made = self.db.create_cf(column_family_name(&state.name), &options);
         self.family_options.push(options);
         made.map_err(|error| failed("cannot create a column family", error).in_state(&state.name))
@@ -136,9 +146,21 @@ impl Database {
     }
 }
 
+/// Options of the column family of a state.
+fn state_options(config: &Config, state: &StateMeta, expiry: Option<&Arc<Expiry>>) -> Options {
+    let mut options = config.state_options(&state.name);
+    if state.kind == StateKind::List {
+        install_list_merge(&mut options);
+    }
+    if let Some(expiry) = expiry {
+        expiry.install(&mut options);
+    }
+    options
+}
+
 /// The files of a database at one moment. Removed when it is dropped.
 pub(super) struct CheckpointDirectory {
-    path: std::path::PathBuf,
+    path: PathBuf,
     _parent: Arc<WorkingDirectory>,
 }
 

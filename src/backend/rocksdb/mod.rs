@@ -40,6 +40,7 @@ use std::sync::Arc;
 pub use config::{Compaction, Config, LevelCompression, MemoryBudget};
 pub use context::KeyContext;
 use database::Database;
+use directory::WorkingDirectory;
 use expiry::Expiry;
 pub use list::List;
 pub use map::Map;
@@ -98,12 +99,25 @@ where
 {
     /// A backend without state, in a new working directory.
     pub fn new(config: &Config, parameters: KeyedParameters, key: KS) -> Result<Self> {
+        let database = Self::working_directory(config, &parameters)
+            .and_then(|directory| Database::create(config, directory, Self::identity(&parameters)))
+            .map_err(|error| error.in_operator(&parameters.operator))?;
+        Ok(Self::with_database(parameters, key, database))
+    }
+
+    fn identity(parameters: &KeyedParameters) -> Identity {
         let operator = OperatorId::from_uid(&parameters.operator);
-        let identity = Identity { operator, max_parallelism: parameters.max_parallelism };
+        Identity { operator, max_parallelism: parameters.max_parallelism }
+    }
+
+    fn working_directory(config: &Config, parameters: &KeyedParameters) -> Result<Arc<WorkingDirectory>> {
+        let operator = OperatorId::from_uid(&parameters.operator);
         let label = format!("{operator}-{}-{}", parameters.range.first(), parameters.range.last());
-        let database =
-            Database::create(config, &label, identity).map_err(|error| error.in_operator(&parameters.operator))?;
-        Ok(KeyedBackend {
+        WorkingDirectory::create_in(config.directory()?, &label).map(Arc::new)
+    }
+
+    fn with_database(parameters: KeyedParameters, key: KS, database: Database) -> Self {
+        KeyedBackend {
             key_snapshot: key.snapshot(),
             parameters,
             key,
@@ -114,7 +128,7 @@ where
             scratch: Writer::new(),
             ledger: Ledger::default(),
             database: Box::new(database),
-        })
+        }
     }
 
     /// What the backend was made for.

@@ -1,6 +1,12 @@
 //! Restored state: rows that go into the database as they are, in files.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::database::Database;
+use super::expiry::Expiry;
 use super::{Carried, KeyedBackend};
+use crate::backend::ledger::Ledger;
 use crate::backend::registration::check_snapshot;
 use crate::backend::{Key, KeyedParameters};
 use crate::error::{Error, Result};
@@ -11,7 +17,7 @@ use crate::format::schema::Schema;
 use crate::format::section::{Block, SectionReader};
 use crate::key_group::{KeyGroup, MaxParallelism};
 use crate::serializer::{Serializer, SerializerSnapshot};
-use crate::snapshot::database::{BulkWriter, ingest};
+use crate::snapshot::database::{Assembled, BulkWriter, assemble, ingest, is_in_databases};
 use crate::snapshot::{OperatorReader, SectionBlob};
 
 use super::config::Config;
@@ -26,17 +32,51 @@ where
     /// Every block is read and checked, and every entry: that it has the parts its description says, and that its key belongs to
     /// its key group. The snapshot may have been taken at any parallelism; its max parallelism and key type must be this
     /// backend's. Memory: a block, and of a snapshot in the native heap format one state of one key group.
+    ///
+    /// Where the state is in databases, their files are fetched, and rows of key groups that go elsewhere are dropped; see
+    /// [`assemble`]. That needs a snapshot that is trusted.
     pub fn restore(
         config: &Config,
         parameters: KeyedParameters,
         key: KS,
         operator: &OperatorReader<'_>,
     ) -> Result<Self> {
+        if is_in_databases(operator, parameters.range) {
+            return Self::restore_databases(config, parameters, key, operator);
+        }
         let mut backend = Self::new(config, parameters, key)?;
         let Some(written) = check_snapshot(&backend.parameters, &backend.key, operator)? else { return Ok(backend) };
         let restored = backend.take_in(operator, written);
         restored.map_err(|error| error.in_operator(&backend.parameters.operator))?;
         Ok(backend)
+    }
+
+    fn restore_databases(
+        config: &Config,
+        parameters: KeyedParameters,
+        key: KS,
+        operator: &OperatorReader<'_>,
+    ) -> Result<Self> {
+        let named = |error: Error| error.in_operator(&parameters.operator);
+        check_snapshot(&parameters, &key, operator)?;
+        let directory = Self::working_directory(config, &parameters).map_err(named)?;
+        let (files, scratch) = (directory.make("db").map_err(named)?, directory.make("restore").map_err(named)?);
+        let threads = config.transfer_threads();
+        let assembled = assemble(operator, parameters.range, &files, &scratch, threads, &|| true).map_err(named)?;
+        let Assembled { stored, states, .. } =
+            assembled.ok_or_else(|| Error::internal("no database was put together"))?;
+        let carried: BTreeMap<String, Carried> = states
+            .into_iter()
+            .map(|meta| {
+                let expiry = meta.timed.then(|| Expiry::new(meta.kind, Arc::clone(&parameters.clock)));
+                (meta.name.clone(), Carried { meta, expiry })
+            })
+            .collect();
+        let families = carried.values().map(|carried| (&carried.meta, carried.expiry.as_ref()));
+        let identity = Self::identity(&parameters);
+        let database = Database::open(config, directory, files, identity, families).map_err(named)?;
+        let ledger = Ledger::restored(operator.snapshot().home(), stored);
+        Ok(KeyedBackend { carried, ledger, ..Self::with_database(parameters, key, database) })
     }
 
     /// The restored states that nobody has registered.

@@ -16,8 +16,11 @@ use crate::format::record::{StateKind, StateMeta};
 use crate::format::{FormatId, canonical};
 use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::serializer::Serializer;
-use crate::snapshot::database::{Database, Rows, StoredTables};
+use crate::snapshot::database::{Database, Rows, StoredTables, store, table_bytes};
 use crate::snapshot::{ObjectSink, SnapshotTarget};
+
+/// Tables of more bytes are taken to hold entries.
+const EMPTY_BYTES: u64 = 1 << 20;
 
 /// The state of a backend at one moment, to be written on whatever thread.
 ///
@@ -85,19 +88,61 @@ impl Snapshot {
 
     /// Descriptions of the states, sorted by name, for the manifest.
     pub fn states(&self) -> Vec<StateMeta> {
-        self.states.iter().map(|state| state.meta.clone()).collect()
+        self.descriptions()
     }
 
-    /// Writes the snapshot; `keep_going` is asked before each key group and ends the work with
+    /// Writes the snapshot; `keep_going` is asked again and again and ends the work with
     /// [`Aborted`](crate::ErrorKind::Aborted) when it says no. `None` if there is no entry at all.
+    ///
+    /// In the native formats the database is stored file by file, on as many threads as the target says, with values that
+    /// are expired and not cleaned up yet.
     pub fn write(
         self,
         target: &SnapshotTarget,
-        _format: KeyedSnapshotFormat,
+        format: KeyedSnapshotFormat,
         keep_going: &dyn Fn() -> bool,
     ) -> Result<Option<KeyedHandle>> {
+        match format {
+            KeyedSnapshotFormat::Canonical => self.write_canonical(target, keep_going),
+            _ if self.is_empty()? => Ok(None),
+            KeyedSnapshotFormat::Native => {
+                store(self.checkpoint.path(), self.range, target, None, keep_going).map(Some)
+            }
+            KeyedSnapshotFormat::Incremental => self.write_incremental(target, keep_going).map(Some),
+        }
+    }
+
+    /// Whether there is no row in the range. Rows that were deleted are skipped, so this is not asked of a database that has
+    /// much in its files.
+    fn is_empty(&self) -> Result<bool> {
+        if table_bytes(self.checkpoint.path())? > EMPTY_BYTES {
+            return Ok(false);
+        }
+        let database = Database::open(self.checkpoint.path(), &self.identity, &self.descriptions())?;
+        for state in &self.states {
+            if database.rows(&state.meta.name, self.range).next_row()?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn descriptions(&self) -> Vec<StateMeta> {
+        self.states.iter().map(|state| state.meta.clone()).collect()
+    }
+
+    /// Stores the tables that the base does not have, for others to refer to, and what goes with this snapshot.
+    fn write_incremental(&self, target: &SnapshotTarget, keep_going: &dyn Fn() -> bool) -> Result<KeyedHandle> {
+        let (home, nothing) = (target.home(), StoredTables::default());
+        let stored = self.lineage.base(&home).map_or(&nothing, |base| &base.written);
+        let handle = store(self.checkpoint.path(), self.range, target, Some(stored), keep_going)?;
+        self.lineage.record(home, StoredTables::of(&handle));
+        Ok(handle)
+    }
+
+    fn write_canonical(self, target: &SnapshotTarget, keep_going: &dyn Fn() -> bool) -> Result<Option<KeyedHandle>> {
+        let descriptions = self.descriptions();
         let Snapshot { identity, range, states, checkpoint, lineage: _ } = self;
-        let descriptions: Vec<StateMeta> = states.iter().map(|state| state.meta.clone()).collect();
         let database = Database::open(checkpoint.path(), &identity, &descriptions)?;
         let mut walks: Vec<Walk<'_>> = states.iter().map(|state| Walk::new(state, &database, range)).collect();
         let writer = canonical::writer(target.new_object()?, identity.operator, target.compression());

@@ -34,6 +34,8 @@ pub struct Assembled {
     /// Tables in it that are stored already: the next incremental snapshot into the same job's directory need not store
     /// them again.
     pub stored: StoredTables,
+    /// The states that have a column family in it.
+    pub states: Vec<StateMeta>,
 }
 
 /// Puts a database of the key groups in `range` into `directory`, which is there and empty, from the databases of an
@@ -59,9 +61,11 @@ pub fn assemble(
     handles.sort_by_key(|handle| std::cmp::Reverse(handle.objects.iter().map(|object| object.length).sum::<u64>()));
     let Some((base, others)) = handles.split_first() else { return Ok(None) };
     fetch(operator.snapshot(), base, directory, threads, keep_going)?;
-    if base.range == range {
+    let states = if base.range == range {
         // Opened once, so that what is wrong is found here, whoever opens it next.
-        Database::open(directory, &identity(operator), operator.states())?;
+        let database = Database::open(directory, &identity(operator), operator.states())?;
+        let has_family = |state: &&StateMeta| database.states().any(|(name, _)| name == state.name);
+        operator.states().iter().filter(has_family).cloned().collect()
     } else {
         let mut merge = Merge::open(operator, range, directory)?;
         if let Some(kept) = base.range.intersect(range) {
@@ -70,9 +74,16 @@ pub fn assemble(
         for other in others {
             merge.add(other, scratch, threads, keep_going)?;
         }
-        merge.finish()?;
-    }
-    Ok(Some(Assembled { stored: StoredTables::of(base) }))
+        merge.finish()?
+    };
+    Ok(Some(Assembled { stored: StoredTables::of(base), states }))
+}
+
+/// Whether [`assemble`] can put the state of these key groups together: whether all of it is in databases.
+pub fn is_in_databases(operator: &OperatorReader<'_>, range: KeyGroupRange) -> bool {
+    let handles = operator.description().subtasks.iter().filter_map(|subtask| subtask.keyed.as_ref());
+    let mut handles = handles.filter(|handle| handle.range.intersect(range).is_some()).peekable();
+    handles.peek().is_some() && handles.all(|handle| handle.format == FormatId::NativeRocksDb)
 }
 
 fn identity(operator: &OperatorReader<'_>) -> Identity {
@@ -165,7 +176,9 @@ impl<'m> Merge<'m> {
         ingest(&self.db, &tables)
     }
 
-    fn finish(self) -> Result<()> {
-        flush(&self.db, self.states.iter().map(|state| &state.name))
+    /// Writes everything to files, and returns the states that there are.
+    fn finish(self) -> Result<Vec<StateMeta>> {
+        flush(&self.db, self.states.iter().map(|state| &state.name))?;
+        Ok(self.states)
     }
 }

@@ -27,11 +27,11 @@ mod reader;
 mod store;
 mod writer;
 
-pub use assemble::{Assembled, assemble};
+pub use assemble::{Assembled, assemble, is_in_databases};
 pub use bulk::{BulkTable, BulkWriter, ingest};
 pub use directory::ScratchDirectory;
 pub use fetch::fetch;
 pub use options::{database_options, failure, install_list_merge, state_options};
 pub use reader::{Database, Row, Rows};
-pub use store::{StoredTables, store};
+pub use store::{StoredTables, store, table_bytes};
 pub use writer::DatabaseWriter;

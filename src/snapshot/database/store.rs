@@ -39,6 +39,12 @@ impl StoredTables {
     }
 }
 
+/// Bytes of the tables of the database in `directory`.
+pub fn table_bytes(directory: &Path) -> Result<u64> {
+    let files = database_files(directory)?;
+    Ok(files.iter().filter(|file| file.name.is_table()).map(|file| file.length).fold(0, u64::saturating_add))
+}
+
 /// Stores the database in `directory`, a closed one that nobody changes, on as many threads as the target says.
 ///
 /// Without `stored` everything goes into the snapshot's own directory. With it, tables that are stored already are referred
