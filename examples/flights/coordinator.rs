@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use millpond::checkpoint::driver::{Completed, Engine, Restore};
-use millpond::checkpoint::event::{Abort, JobFailure, RequestId, Trigger};
+use millpond::checkpoint::driver::{Engine, Restore};
+use millpond::checkpoint::event::{JobFailure, Trigger};
 use millpond::checkpoint::job::objects_of;
 use millpond::checkpoint::{Driver, Event as Happened};
 use millpond::clock::{Clock, SystemClock};
@@ -148,10 +148,6 @@ impl Engine for Threads<'_> {
         self.tell(Event::Aborted { checkpoint: id.0 });
     }
 
-    fn answer(&mut self, _: RequestId, _: Result<Completed, Abort>) {}
-
-    fn stop(&mut self, _: CheckpointId) {}
-
     fn fail(&mut self, failure: &JobFailure) {
         self.ended.get_or_insert_with(|| Error::unavailable(failure.to_string()));
     }
@@ -215,10 +211,6 @@ impl Engine for Nobody {
     fn notify_complete(&mut self, _: CheckpointId) {}
 
     fn notify_abort(&mut self, _: CheckpointId) {}
-
-    fn answer(&mut self, _: RequestId, _: Result<Completed, Abort>) {}
-
-    fn stop(&mut self, _: CheckpointId) {}
 
     fn fail(&mut self, _: &JobFailure) {}
 }

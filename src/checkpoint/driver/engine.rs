@@ -24,11 +24,11 @@ pub trait Engine {
     /// Tell every subtask that this checkpoint will never be complete. It may not have heard of it.
     fn notify_abort(&mut self, id: CheckpointId);
 
-    /// A request has ended: where its snapshot is, or why there is none.
-    fn answer(&mut self, request: RequestId, result: Result<Completed, Abort>);
+    /// A request has ended: where its snapshot is, or why there is none. For programs that make requests.
+    fn answer(&mut self, _request: RequestId, _result: Result<Completed, Abort>) {}
 
-    /// The savepoint that the job was to stop with is complete: let the subtasks finish.
-    fn stop(&mut self, id: CheckpointId);
+    /// The savepoint that the job was to stop with is complete: let the subtasks finish. For programs that ask for that.
+    fn stop(&mut self, _id: CheckpointId) {}
 
     /// Fail the job; its restart strategy decides what then.
     fn fail(&mut self, failure: &JobFailure);

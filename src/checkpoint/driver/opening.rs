@@ -98,7 +98,8 @@ pub struct Opened {
     /// What it starts from.
     pub start: Start,
     /// Damaged checkpoints newer than the one it starts from, with the reason, newest first: what they held is lost. Only
-    /// with [`Fallback::NewestIntact`].
+    /// with [`Fallback::NewestIntact`]. They do not count any more; what is left of them is collected by the next coordinator,
+    /// since this one has a view with holes.
     pub passed_over: Vec<(CheckpointId, String)>,
 }
 
@@ -320,6 +321,7 @@ impl Taken {
         };
         let claimed = from.claim == ClaimMode::Claim;
         if claimed {
+            make_durable(&restore.location, false)?;
             take_from(setup, &restore.location, now_ms)?;
         }
         let reserved = self

@@ -4,4 +4,5 @@ mod claims;
 mod failures;
 mod life;
 mod protocol;
+mod scenarios;
 pub(crate) mod world;
