@@ -105,6 +105,7 @@
 //! | keep state | [`backend`] |
 //! | write, publish and open snapshots | [`snapshot`] |
 //! | say where they lie | [`storage`] |
+//! | turn a snapshot into another | [`mod@convert`] |
 //! | align barriers, decide about checkpoints and restarts | [`task`], [`checkpoint`] |
 //! | take checkpoints, keep, collect and recover them | [`checkpoint::driver`] |
 //! | see what is stored, and clean up | [`checkpoint::inventory`] |
@@ -114,6 +115,7 @@ pub mod backend;
 pub mod checkpoint;
 pub mod clock;
 pub mod codec;
+pub mod convert;
 pub mod error;
 pub mod flink;
 pub mod format;

@@ -12,6 +12,8 @@ mod backend;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(all(feature = "test-util", feature = "rocksdb"))]
+mod convert;
 #[cfg(feature = "test-util")]
 mod crash;
 mod flink;

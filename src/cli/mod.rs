@@ -2,6 +2,7 @@
 
 mod base;
 mod checkpoints;
+mod convert;
 mod du;
 mod failure;
 mod gc;
@@ -33,6 +34,7 @@ Examples:
   millpond inspect /data/checkpoints/4a1f.../chk-12
   millpond show savepoint-3f21c0-8a5d1e90b7c4 --operator flights --state profile --key N14228
   millpond verify savepoint-3f21c0-8a5d1e90b7c4 && echo intact
+  millpond convert savepoint-3f21c0-8a5d1e90b7c4 on-rocksdb --to native-rocksdb
   millpond checkpoints /data/checkpoints
 
 Exit codes:
@@ -44,7 +46,7 @@ Exit codes:
 Data goes to standard output. Errors go to standard error, in one line that begins with `millpond:`, or with --json as a \
 JSON object. Progress is shown on a terminal only.";
 
-/// Looks inside the state snapshots of a stream processor, checks them, moves them and cleans up after them.
+/// Looks inside the state snapshots of a stream processor, checks and converts them, moves them and cleans up after them.
 #[derive(Debug, Parser)]
 #[command(name = "millpond", version, after_help = AFTER_HELP, max_term_width = 120)]
 struct Arguments {
@@ -57,6 +59,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+    Convert(convert::Arguments),
     Du(du::Arguments),
     Checkpoints(checkpoints::Arguments),
     Relocate(relocate::Arguments),
@@ -116,6 +119,7 @@ impl Command {
             Command::Inspect(arguments) => arguments.json,
             Command::Show(arguments) => arguments.json,
             Command::Verify(arguments) => arguments.json,
+            Command::Convert(arguments) => arguments.json,
             Command::Du(arguments) => arguments.json,
             Command::Checkpoints(arguments) => arguments.json,
             Command::Relocate(arguments) => arguments.json,
@@ -129,6 +133,7 @@ impl Command {
             Command::Inspect(arguments) => inspect::run(arguments),
             Command::Show(arguments) => show::run(arguments),
             Command::Verify(arguments) => verify::run(arguments),
+            Command::Convert(arguments) => convert::run(arguments),
             Command::Du(arguments) => du::run(arguments),
             Command::Checkpoints(arguments) => checkpoints::run(arguments),
             Command::Relocate(arguments) => relocate::run(arguments),

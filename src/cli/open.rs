@@ -153,6 +153,11 @@ impl Location {
         flink::SnapshotReader::open(own, roots).map_err(|error| self.failure(&error))
     }
 
+    /// Whether there is a file of this name in the storage.
+    pub(super) fn has(&self, file: &Path) -> bool {
+        self.root.join(file).exists()
+    }
+
     /// A failure to read the snapshot, with the full names of its files.
     pub(super) fn failure(&self, error: &Error) -> Failure {
         Failure::reading(error, &self.root)
@@ -162,6 +167,38 @@ impl Location {
 /// The full path of something that is there.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     fs::canonicalize(path).map_err(|error| cannot_open(path, error))
+}
+
+/// A directory on the local file system that is to become a snapshot.
+#[derive(Debug)]
+pub(super) struct NewSnapshot {
+    /// Storage that holds the directory.
+    pub(super) storage: Arc<dyn Storage>,
+    /// The directory in the storage.
+    pub(super) directory: ObjectPath,
+    /// The same directory in the file system.
+    pub(super) path: PathBuf,
+    /// What names of files in the storage are relative to.
+    pub(super) root: PathBuf,
+}
+
+impl NewSnapshot {
+    /// Takes a path apart whose parent must be there.
+    pub(super) fn find(path: &Path) -> Result<Self, Failure> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let directory = ObjectPath::parse(name).map_err(|error| {
+            let message = format!("{} cannot be the name of a snapshot's directory", path.display());
+            Failure::misfit(&Error::invalid_input(message).because(error))
+        })?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let root = fs::canonicalize(parent).map_err(|error| cannot_open(parent, error))?;
+        if root.join(name).is_file() {
+            let message = format!("{} is a file; name a directory that does not exist", path.display());
+            return Err(Failure::misfit(&Error::invalid_input(message)));
+        }
+        let storage = LocalStorage::open(&root).map_err(|error| Failure::unreadable(&error))?;
+        Ok(NewSnapshot { storage: Arc::new(storage), directory, path: root.join(name), root })
+    }
 }
 
 fn cannot_open(path: &Path, error: std::io::Error) -> Failure {

@@ -40,6 +40,12 @@ impl SnapshotReader {
         Ok(SnapshotReader { storage, directory, manifest, trust: Trust::default(), databases })
     }
 
+    /// A snapshot that was written and is not published: what `manifest` names lies in and beside `directory`.
+    pub(crate) fn unpublished(storage: Arc<dyn Storage>, directory: ObjectPath, manifest: Manifest) -> Self {
+        let databases = OpenedDatabases::default();
+        SnapshotReader { storage, directory, manifest, trust: Trust::default(), databases }
+    }
+
     /// The same, with the snapshot trusted so far. The default is not at all.
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests damage files behind the storage's back")]
 
+mod convert;
 mod errors;
 mod flink;
 mod housekeeping;
