@@ -87,7 +87,7 @@ pub fn fuzz_section(bytes: &[u8], format: FormatId) {
 }
 
 /// Any bytes as what a database consists of beside its tables: an identity (as it is, and with the checksum put right), the
-/// key of a row, the name of a file, and the content of `CURRENT`.
+/// key of a row, the name of a file, the content of `CURRENT`, and a table.
 pub fn fuzz_native_rocksdb(bytes: &[u8]) {
     read_identity(bytes);
     let body = bytes.get(..bytes.len().saturating_sub(4)).unwrap_or_default();
@@ -108,6 +108,7 @@ pub fn fuzz_native_rocksdb(bytes: &[u8]) {
         assert!(name.to_string().as_bytes() == bytes, "two names are one file");
     }
     let _checked = native_rocksdb::check_current(bytes, FileName::Manifest(5));
+    let _checked = native_rocksdb::check_table(bytes);
 }
 
 fn read_identity(bytes: &[u8]) {

@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests damage files behind the storage's back")]
 
 mod convert;
+#[cfg(feature = "rocksdb")]
+mod database;
 mod errors;
 mod flink;
 mod housekeeping;

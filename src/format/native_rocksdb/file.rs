@@ -7,6 +7,12 @@ use crate::error::{Error, Result};
 /// Content of `CURRENT` at most: the name of a manifest with all digits of a number, and a line feed.
 const MAX_CURRENT_BYTES: usize = 9 + 20 + 1;
 
+/// Last bytes of a block-based table, the only kind that is stored.
+const BLOCK_BASED: [u8; 8] = [0xf7, 0xcf, 0xf4, 0x85, 0xb7, 0x41, 0xe2, 0x88];
+
+/// Bytes of the footer that ends a table: the kind of checksums, where its parts are, a version, and the bytes above.
+const FOOTER_BYTES: usize = 1 + 40 + 4 + BLOCK_BASED.len();
+
 /// Name of a file in the directory of a database. Only these are stored and fetched.
 ///
 /// The order is that in which a manifest lists them.
@@ -68,6 +74,22 @@ pub fn check_files(names: &[FileName]) -> Result<()> {
         (Some(FileName::Current), 1) => Ok(()),
         (Some(FileName::Current), count) => Err(Error::invalid_input(format!("a database with {count} manifests"))),
         _ => Err(Error::invalid_input("a database without CURRENT")),
+    }
+}
+
+/// Checks that a table is block-based and that its blocks have checksums. Other kinds of tables have readers that trust
+/// what they read.
+pub fn check_table(content: &[u8]) -> Result<()> {
+    let start = content.len().saturating_sub(FOOTER_BYTES);
+    let refuse = |message: &str| {
+        let offset = u64::try_from(start).unwrap_or(u64::MAX);
+        Err(Error::corrupt(message).at_offset(offset).in_field("footer"))
+    };
+    let footer = content.get(start..).unwrap_or_default();
+    match footer.first() {
+        _ if footer.len() < FOOTER_BYTES || !footer.ends_with(&BLOCK_BASED) => refuse("it is not a block-based table"),
+        Some(0) => refuse("its blocks have no checksums"),
+        _ => Ok(()),
     }
 }
 

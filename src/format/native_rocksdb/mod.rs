@@ -17,7 +17,7 @@ mod file;
 mod row;
 mod v1;
 
-pub use file::{FileName, check_current, check_files};
+pub use file::{FileName, check_current, check_files, check_table};
 pub use row::{
     LIST_MERGE_OPERATOR, column_family_name, group_bounds, prefix_successor, row_key, split_row_key,
     state_of_column_family,

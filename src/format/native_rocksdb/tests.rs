@@ -73,6 +73,26 @@ fn a_database_has_current_one_manifest_and_tables() {
 }
 
 #[test]
+fn a_table_is_block_based_and_has_checksums() {
+    let table = |kind: u8, magic: &[u8]| {
+        let mut table = vec![7; 100];
+        table.push(kind);
+        table.extend([0; 44]);
+        table.extend(magic);
+        table
+    };
+    let block_based = b"\xf7\xcf\xf4\x85\xb7\x41\xe2\x88";
+    check_table(&table(4, block_based)).unwrap();
+    // A cuckoo table, no checksums, and too short.
+    let cuckoo = b"\xb6\x1b\x1c\x8b\x76\x4e\x6a\x92";
+    let bad = [table(4, cuckoo), table(0, block_based), block_based.to_vec(), vec![]];
+    for bad in bad {
+        let error = check_table(&bad).unwrap_err();
+        assert_eq!((error.kind(), error.place().field), (ErrorKind::Corrupt, Some("footer")));
+    }
+}
+
+#[test]
 fn current_names_the_manifest_and_nothing_else() {
     check_current(b"MANIFEST-000005\n", FileName::Manifest(5)).unwrap();
     let long = [b'M'; 5000];

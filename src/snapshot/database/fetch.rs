@@ -7,13 +7,13 @@ use super::parallel::{KeepGoing, check, for_each};
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::manifest::{KeyedHandle, ObjectRef};
-use crate::format::native_rocksdb::{FileName, check_current, check_files};
+use crate::format::native_rocksdb::{FileName, check_current, check_files, check_table};
 use crate::snapshot::reader::SnapshotReader;
 
 /// Copies the files of a database into `directory`, which is empty, on up to `threads` threads.
 ///
 /// Every file is checked on the way: its object is there, and has the length and the BLAKE3 that the manifest says; `CURRENT`
-/// names the manifest of the database. What fails names object and file, and nothing in the directory may be used then.
+/// names the manifest of the database, and tables are of the kind that is stored. What fails names object and file, and nothing in the directory may be used then.
 pub fn fetch(
     snapshot: &SnapshotReader,
     handle: &KeyedHandle,
@@ -42,6 +42,9 @@ fn fetch_file(
     let blob = snapshot.object(object)?;
     if name == FileName::Current {
         check_current(blob.as_slice(), manifest).map_err(|error| error.in_file(&place))?;
+    }
+    if name.is_table() {
+        check_table(blob.as_slice()).map_err(|error| error.in_file(&place))?;
     }
     let path = directory.join(name.to_string());
     let mut file = directory::create(&path)?;

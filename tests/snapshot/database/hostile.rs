@@ -142,6 +142,22 @@ fn current_that_says_anything_else_is_refused_whatever_its_digest() {
 }
 
 #[test]
+fn tables_that_are_not_block_based_or_have_no_checksums_are_refused_whatever_their_digest() {
+    let cases: [(usize, u8); 2] = [(1, 0x92), (53, 0)];
+    for (from_end, byte) in cases {
+        let error = refusal(&stored(|storage, handle| {
+            let object = at(handle, FileName::is_table);
+            let mut bytes = bytes_of(storage, object);
+            let position = bytes.len() - from_end;
+            bytes[position] = byte;
+            replace(storage, object, &bytes);
+        }));
+        assert_eq!((error.kind(), error.place().field), (ErrorKind::Corrupt, Some("footer")), "{error}");
+        assert!(error.message().contains(".sst of the database") && !has_reached_rocksdb(&error), "{error}");
+    }
+}
+
+#[test]
 fn a_database_of_another_operator_or_with_other_states_is_refused() {
     let job = stored(|_, _| {});
     let snapshot = job.open(1).unwrap();
