@@ -9,7 +9,7 @@ mod killed;
 #[cfg(feature = "test-util")]
 mod model;
 #[cfg(all(feature = "rocksdb", feature = "test-util"))]
-mod rocksdb;
+pub(crate) mod rocksdb;
 mod round_trip;
 
 /// A number from the environment.

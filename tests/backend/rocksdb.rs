@@ -21,13 +21,13 @@ use tempfile::TempDir;
 use super::from_environment;
 
 /// A directory for databases; in memory where the system has a file system there, because databases are synced often.
-pub(super) fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
 /// Settings for tests: little memory, so that opening is cheap.
-pub(super) fn small(directory: &Path) -> Config {
+pub(crate) fn small(directory: &Path) -> Config {
     Config::in_directory(directory).with_memory(MemoryBudget::new(16 << 20)).with_write_buffers(256 << 10, 2)
 }
 

@@ -154,6 +154,18 @@ fn gc_leaves_a_job_alone_whose_manifests_it_cannot_read() {
 }
 
 #[test]
+fn snapshots_of_flink_are_left_alone() {
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/flink/2.0.2/A/mapnull-hashmap-chk");
+    let report = millpond(&["checkpoints", text(&base), "--json"]).json();
+    let line = &report["jobs"][0]["checkpoints"][0];
+    assert_eq!((&line["name"], &line["restorable"]), (&json!("chk-2"), &json!(false)), "{report}");
+    assert_eq!(line["reason"], json!("it is a snapshot of Apache Flink"));
+    let ran = millpond(&["gc", text(&base), "--dry-run"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stdout.contains("left alone  job") && ran.stdout.contains("delete 0 files"), "{ran:?}");
+}
+
+#[test]
 fn gc_says_what_is_wrong_with_its_arguments() {
     let left = leave();
     assert!(millpond(&["gc", left.path()]).error(2).contains("--older-than"));

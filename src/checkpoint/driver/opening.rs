@@ -18,7 +18,7 @@ use crate::format::control;
 use crate::format::manifest::{Manifest, SnapshotKind};
 use crate::ids::CheckpointId;
 use crate::random::RandomSource;
-use crate::snapshot::SnapshotReader;
+use crate::snapshot::{SnapshotReader, Trust};
 use crate::storage::layout::{JobLayout, Member};
 use crate::storage::{ObjectPath, Storage};
 
@@ -119,6 +119,8 @@ pub struct Restore {
     pub non_restored: Vec<(String, Vec<String>)>,
     /// Subtasks that have nothing left to do.
     pub finished: BTreeSet<Subtask>,
+    /// Whether this job has stored it.
+    is_own: bool,
 }
 
 impl Restore {
@@ -140,14 +142,17 @@ impl Restore {
             kind: manifest.kind,
             non_restored: non_restored.collect(),
             finished: job.finished(manifest),
+            is_own: location.is_of(job.id(), manifest.checkpoint),
             matching,
             location,
         })
     }
 
-    /// Opens the snapshot.
+    /// Opens the snapshot. The databases in a checkpoint of this job are trusted, those in a snapshot from elsewhere are not:
+    /// for these see [`SnapshotReader::trust`].
     pub fn open(&self) -> Result<SnapshotReader> {
-        self.location.open()
+        let trust = if self.is_own { Trust::Own } else { Trust::Hostile };
+        Ok(self.location.open()?.trust(trust))
     }
 }
 

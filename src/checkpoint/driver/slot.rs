@@ -6,8 +6,10 @@ use crate::checkpoint::restore::Reading;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::Control;
 use crate::format::manifest::Manifest;
+use crate::ids::{CheckpointId, JobId};
 use crate::snapshot::SnapshotReader;
-use crate::storage::{Blob, ObjectPath, Storage, layout};
+use crate::storage::layout::{self, JobLayout};
+use crate::storage::{Blob, ObjectPath, Storage};
 
 /// A snapshot's directory in some storage.
 #[derive(Debug, Clone)]
@@ -40,6 +42,11 @@ impl Location {
     /// Opens the snapshot.
     pub fn open(&self) -> Result<SnapshotReader> {
         SnapshotReader::open(Arc::clone(&self.storage), self.directory.clone())
+    }
+
+    /// Whether this is the directory of a checkpoint in the job's own storage.
+    pub(super) fn is_of(&self, job: JobId, id: CheckpointId) -> bool {
+        self.place.is_empty() && self.directory == JobLayout::new(job).checkpoint(id)
     }
 
     pub(super) fn slot(&self) -> Result<ObjectPath> {

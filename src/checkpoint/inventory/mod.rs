@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::driver::{self, Collection, Location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Control, Lease, Record};
+use crate::format::flink;
 use crate::format::manifest::{Manifest, ObjectScope};
 use crate::ids::{CheckpointId, JobId};
 use crate::snapshot::object_path;
@@ -241,6 +242,11 @@ impl Look<'_> {
         Snapshot { directory, id, condition, manifest, names, inside }
     }
 
+    fn is_of_flink(&self, directory: &ObjectPath) -> bool {
+        let bytes = layout::manifest(directory).and_then(|path| self.storage.open(&path));
+        bytes.is_ok_and(|bytes| flink::metadata::Metadata::decode(bytes.as_slice()).is_ok())
+    }
+
     fn manifest(&self, directory: &ObjectPath) -> (Condition, Option<Manifest>) {
         let read = layout::manifest(directory).and_then(|path| {
             let bytes = self.storage.open(&path)?;
@@ -253,6 +259,9 @@ impl Look<'_> {
             Ok(Some(manifest)) => (Condition::Restorable, Some(manifest)),
             Ok(None) => (Condition::Sealed, None),
             Err(error) if error.kind() == ErrorKind::NotFound => (Condition::Incomplete, None),
+            Err(error) if error.kind() == ErrorKind::Corrupt && self.is_of_flink(directory) => {
+                (Condition::Unreadable { reason: "it is a snapshot of Apache Flink".to_owned() }, None)
+            }
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 (Condition::Damaged { reason: error.to_string() }, None)
             }

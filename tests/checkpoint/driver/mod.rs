@@ -1,5 +1,6 @@
 //! The driver on real storages: what it stores, deletes, finds again and refuses.
 
+mod backends;
 mod claims;
 mod failures;
 mod life;
