@@ -35,6 +35,12 @@ const LIST: ListDescriptor<U64> = ListDescriptor::new("list", U64);
 const MAP: MapDescriptor<U64, U64> = MapDescriptor::new("map", U64, U64);
 const TIMERS: TimerDescriptor = TimerDescriptor::new("timers");
 
+/// Any bytes as a sequence of [`model`](super::model): states of every kind, time to live, clocks, snapshots of all formats,
+/// restarts.
+pub fn fuzz_heap_model(bytes: &[u8]) {
+    super::model::run_bytes(&BackendConfig::default(), bytes);
+}
+
 /// Any bytes as operations on keyed state on the heap, three bytes each: what is read always is what a model holds, and
 /// so is what a snapshot restores to that was written while the state went on changing, however many overlap.
 pub fn fuzz_heap_table(bytes: &[u8]) {

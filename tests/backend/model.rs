@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use millpond::backend::model::{Coverage, run_bytes, run_seed};
+use millpond::backend::model::{Coverage, run_bytes, run_seed_across};
 use millpond::backend::{BackendConfig, BackendKind};
 
 use super::from_environment;
@@ -16,9 +16,9 @@ const SEQUENCES: u64 = 3000;
 
 /// Fewer, because every restart opens databases.
 #[cfg(feature = "rocksdb")]
-const ROCKSDB_SEQUENCES: u64 = 40;
+const ROCKSDB_SEQUENCES: u64 = 25;
 
-fn run(config: &BackendConfig, sequences: u64) {
+fn run(configs: &[BackendConfig], sequences: u64) {
     let first = from_environment("MILLPOND_MODEL_SEED").unwrap_or(0);
     let count = from_environment("MILLPOND_MODEL_SEQUENCES").unwrap_or(sequences);
     let next = AtomicU64::new(0);
@@ -29,7 +29,7 @@ fn run(config: &BackendConfig, sequences: u64) {
             if index >= count {
                 return coverage;
             }
-            coverage = coverage.and(run_seed(config, first.wrapping_add(index)));
+            coverage = coverage.and(run_seed_across(configs, first.wrapping_add(index)));
         }
     };
     let coverage = std::thread::scope(|scope| {
@@ -49,14 +49,22 @@ fn run(config: &BackendConfig, sequences: u64) {
 
 #[test]
 fn heap() {
-    run(&BackendConfig::new(BackendKind::Heap), SEQUENCES);
+    run(&[BackendConfig::new(BackendKind::Heap)], SEQUENCES);
 }
 
 #[cfg(feature = "rocksdb")]
 #[test]
 fn rocksdb() {
     let directory = scratch();
-    run(&BackendConfig::rocksdb(small(directory.path())), ROCKSDB_SEQUENCES);
+    run(&[BackendConfig::rocksdb(small(directory.path()))], ROCKSDB_SEQUENCES);
+}
+
+/// Restarts that change the backend; canonical bytes that do not show which one wrote them.
+#[cfg(feature = "rocksdb")]
+#[test]
+fn heap_and_rocksdb() {
+    let directory = scratch();
+    run(&[BackendConfig::default(), BackendConfig::rocksdb(small(directory.path()))], ROCKSDB_SEQUENCES);
 }
 
 #[test]

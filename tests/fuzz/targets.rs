@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use millpond::backend::fuzz::fuzz_heap_table;
+use millpond::backend::fuzz::{fuzz_heap_model, fuzz_heap_table};
 use millpond::codec::Writer;
 use millpond::format::annotate;
 use millpond::format::flink::fuzz as flink;
@@ -31,7 +31,7 @@ const fn target(name: &'static str, body: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>
     Target { name, body, seeds }
 }
 
-pub(super) const TARGETS: [Target; 20] = [
+pub(super) const TARGETS: [Target; 21] = [
     target("decode_manifest", fuzz_manifest, || vectors("manifest")),
     target("decode_control", fuzz_control, || vectors("control")),
     target("decode_canonical", fuzz_canonical, || vectors("canonical")),
@@ -52,6 +52,7 @@ pub(super) const TARGETS: [Target; 20] = [
     target("decode_flink_timer", flink::fuzz_flink_timer, real_flink),
     target("decode_flink_channel", flink::fuzz_flink_channel, real_flink),
     target("heap_table", fuzz_heap_table, operations),
+    target("heap_model", fuzz_heap_model, operations),
 ];
 
 /// The root of the source tree.

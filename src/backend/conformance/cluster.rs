@@ -68,6 +68,13 @@ impl Plan {
         }
     }
 
+    /// The same, on another backend.
+    #[must_use]
+    pub fn with_config(mut self, config: BackendConfig) -> Self {
+        self.config = config;
+        self
+    }
+
     /// The same, in another storage.
     #[must_use]
     pub fn with_storage(mut self, storage: Arc<dyn Storage>) -> Self {

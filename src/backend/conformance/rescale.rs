@@ -254,3 +254,27 @@ pub(super) fn s_25_operator_state_nobody_registers_is_dealt_out(config: &Backend
         }
     }
 }
+
+/// One restart and another at the same parallelism: every element is where it was, in its order, registered or not.
+pub(super) fn s_25_operator_lists_stay_at_unchanged_parallelism(config: &BackendConfig) {
+    const SPLIT: OperatorListDescriptor<U64> = OperatorListDescriptor::split("stays", U64);
+    for registers in [true, false] {
+        let mut cluster = Cluster::new(Plan::new(config), Str, 3).unwrap();
+        let handles = cluster.register_operator(|operator| operator.register_list(&SPLIT)).unwrap();
+        let elements =
+            |subtask: usize| -> Vec<u64> { (0..[5, 0, 9][subtask]).map(|it| 100 * subtask as u64 + it).collect() };
+        for (at, handle) in handles.iter().enumerate() {
+            cluster.subtasks[at].operator.list(handle).unwrap().set(elements(at)).unwrap();
+        }
+        for restart in 1..=2 {
+            cluster = cluster.restart(KeyedSnapshotFormat::Native, 3).unwrap();
+            if registers || restart == 2 {
+                let handles = cluster.register_operator(|operator| operator.register_list(&SPLIT)).unwrap();
+                for (at, handle) in handles.iter().enumerate() {
+                    let list = cluster.subtasks[at].operator.list(handle).unwrap();
+                    assert_eq!(list.get().unwrap(), elements(at), "restart {restart}, subtask {at}");
+                }
+            }
+        }
+    }
+}

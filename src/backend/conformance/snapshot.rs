@@ -194,3 +194,64 @@ pub(super) fn any_number_of_snapshots_may_overlap(config: &BackendConfig) {
     let restored = Cluster::restore(job.cluster.plan, Str, 1, &checkpoint).unwrap();
     assert_eq!(Job::over(restored).content(), content);
 }
+
+/// Sets, removals, clears and insertions of a key and its neighbours between taking a snapshot and writing it, read back before,
+/// while and after: reads never show the snapshot's moment, and the snapshot never shows theirs.
+pub(super) fn changes_during_a_snapshot_read_back(config: &BackendConfig) {
+    for format in FORMATS {
+        for end in 0..3 {
+            let mut job = Job::over(cluster(config, 1));
+            job.work(0, 500);
+            let (taken, before) = (job.cluster.take().unwrap(), job.content());
+            let mut expected = before.clone();
+            let keys: Vec<String> =
+                before.keys().cloned().chain((0..20).map(|number| format!("new {number}"))).collect();
+            for (number, key) in (0_u64..).zip(&keys) {
+                let entry = expected.entry(key.clone()).or_default();
+                let (at, backend) = job.cluster.backend(key).unwrap();
+                let mut context = backend.key(key).unwrap();
+                let mut value = context.value(&job.values[at]).unwrap();
+                match number % 3 {
+                    0 => {
+                        value.clear().unwrap();
+                        entry.0 = None;
+                    }
+                    1 => {
+                        value.set(format!("set {number}")).unwrap();
+                        entry.0 = Some(format!("set {number}"));
+                    }
+                    _ => {}
+                }
+                assert_eq!(value.get().unwrap().as_deref(), entry.0.as_ref(), "{key}");
+                let mut map = context.map(&job.maps[at]).unwrap();
+                if number % 4 == 0 {
+                    map.clear().unwrap();
+                    entry.1.clear();
+                }
+                map.put(1000, number).unwrap();
+                entry.1.insert(1000, number);
+                map.remove(&(number % 7)).unwrap();
+                entry.1.remove(&(number % 7));
+                let found: BTreeMap<u64, u64> = map
+                    .entries()
+                    .unwrap()
+                    .map(|entry| entry.map(|(user_key, value)| (*user_key, *value)).unwrap())
+                    .collect();
+                assert_eq!(found, entry.1, "{key}");
+            }
+            assert_eq!(job.content(), expected);
+            match end {
+                0 => drop(taken),
+                1 => drop(job.cluster.publish_while(taken, format, &|| false).unwrap_err()),
+                _ => {
+                    let checkpoint = job.cluster.publish(taken, format).unwrap();
+                    let restored = Cluster::restore(job.cluster.plan.clone(), Str, 2, &checkpoint).unwrap();
+                    assert_eq!(Job::over(restored).content(), before, "{format:?}");
+                }
+            }
+            assert_eq!(job.content(), expected, "ended by {end}");
+            let again = job.cluster.restart(format, 2).unwrap();
+            assert_eq!(Job::over(again).content(), expected, "{format:?} after {end}");
+        }
+    }
+}

@@ -147,3 +147,48 @@ pub(super) fn deleted_timers_never_fire(config: &BackendConfig) {
     }
     assert_eq!(backend.statistics("timers").unwrap().unwrap().entries, 0);
 }
+
+/// So many that no backend holds all in one place, deleted below, at and above what fires next, between two checkpoints: from
+/// the older one all fire, from the newer one those that were not deleted, in order.
+pub(super) fn deleted_timers_stay_deleted_over_restarts(config: &BackendConfig) {
+    const COUNT: i64 = 5000;
+    for format in FORMATS {
+        let mut first = cluster(config, 1);
+        let handle = first.subtasks[0].keyed.register_timers(&TIMERS).unwrap();
+        let keys = ["one", "other"].map(str::to_owned);
+        for at in 0..COUNT {
+            for key in &keys {
+                let mut context = first.subtasks[0].keyed.key(key).unwrap();
+                assert!(context.timers(&handle).unwrap().register(TimeDomain::Event, at).unwrap());
+            }
+        }
+        let whole = first.checkpoint(format).unwrap();
+        let is_deleted = |at: i64| at < 10 || at % 3 == 0 || at > COUNT - 10;
+        for at in (0..COUNT).rev().filter(|at| is_deleted(*at)) {
+            let mut context = first.subtasks[0].keyed.key(&keys[0]).unwrap();
+            assert!(context.timers(&handle).unwrap().delete(TimeDomain::Event, at).unwrap());
+        }
+        let plan = first.plan.clone();
+        let mut fired = Vec::new();
+        let mut second = first.restart(format, 1).unwrap();
+        for restart in 0..2 {
+            let handle = second.subtasks[0].keyed.register_timers(&TIMERS).unwrap();
+            let until = if restart == 0 { COUNT / 2 } else { i64::MAX };
+            while let Some(timer) = second.subtasks[0].keyed.pop_due_timer(&handle, TimeDomain::Event, until).unwrap() {
+                fired.push((timer.timestamp_ms, timer.key));
+            }
+            second = second.restart(format, 1).unwrap();
+        }
+        assert!(fired.is_sorted_by_key(|(at, _)| *at));
+        let of_one: Vec<i64> = fired.iter().filter(|(_, key)| *key == keys[0]).map(|(at, _)| *at).collect();
+        assert_eq!(of_one, (0..COUNT).filter(|at| !is_deleted(*at)).collect::<Vec<_>>(), "{format:?}");
+        assert_eq!(fired.len() - of_one.len(), COUNT as usize, "{format:?}");
+        let mut older = super::Cluster::restore(plan, Str, 1, &whole).unwrap();
+        let handle = older.subtasks[0].keyed.register_timers(&TIMERS).unwrap();
+        let mut count = 0;
+        while older.subtasks[0].keyed.pop_due_timer(&handle, TimeDomain::Event, i64::MAX).unwrap().is_some() {
+            count += 1;
+        }
+        assert_eq!(count, COUNT * 2, "{format:?}");
+    }
+}

@@ -40,6 +40,11 @@ impl Choices {
         number % limit
     }
 
+    /// A number below `count`. Where there is nothing to choose, nothing is drawn.
+    pub(super) fn of_several(&mut self, count: usize) -> usize {
+        if count > 1 { self.below(count) } else { 0 }
+    }
+
     /// True once in `times`.
     pub(super) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0

@@ -65,21 +65,27 @@ impl Coverage {
 
 /// Runs the sequence of a seed; panics with the seed and the last steps if backend and model disagree.
 pub fn run_seed(config: &BackendConfig, seed: u64) -> Coverage {
-    run(config, Choices::of_seed(seed), &format!("seed {seed}"))
+    run_seed_across(std::slice::from_ref(config), seed)
+}
+
+/// As [`run_seed`], with every restart and every comparison on one of several backends. Of every checkpoint that is compared, the
+/// canonical bytes that each of them gives again must be the same.
+pub fn run_seed_across(configs: &[BackendConfig], seed: u64) -> Coverage {
+    run(configs, Choices::of_seed(seed), &format!("seed {seed}"))
 }
 
 /// Runs the sequence that these bytes choose; they end it. For fuzzing.
 pub fn run_bytes(config: &BackendConfig, bytes: &[u8]) -> Coverage {
-    run(config, Choices::of_bytes(bytes), "these bytes")
+    run(std::slice::from_ref(config), Choices::of_bytes(bytes), "these bytes")
 }
 
 /// Number of steps shown of a sequence that failed.
 const SHOWN_STEPS: usize = 40;
 
-fn run(config: &BackendConfig, choices: Choices, source: &str) -> Coverage {
+fn run(configs: &[BackendConfig], choices: Choices, source: &str) -> Coverage {
     let steps = RefCell::new(Vec::new());
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let mut sequence = Sequence::new(config, choices, &steps);
+        let mut sequence = Sequence::new(configs, choices, &steps);
         sequence.run();
         sequence.coverage
     }));

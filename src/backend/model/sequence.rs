@@ -30,6 +30,8 @@ const MOMENTS: [i64; 8] = [i64::MIN, -1, 0, 1, 2, 3, 1000, i64::MAX];
 const MOST_TAKEN: usize = 5;
 
 pub(super) struct Sequence<'s> {
+    /// What the job may go on with after a restart.
+    configs: &'s [BackendConfig],
     cluster: Cluster<Str>,
     registered: Registered,
     model: Model,
@@ -49,8 +51,8 @@ pub(super) struct Sequence<'s> {
 }
 
 impl<'s> Sequence<'s> {
-    pub(super) fn new(config: &BackendConfig, mut choices: Choices, steps: &'s RefCell<Vec<String>>) -> Self {
-        let mut plan = Plan::new(config);
+    pub(super) fn new(configs: &'s [BackendConfig], mut choices: Choices, steps: &'s RefCell<Vec<String>>) -> Self {
+        let mut plan = Plan::new(&configs[choices.of_several(configs.len())]);
         plan.max_parallelism = choices.of(&[1, 7, 16, 16, 16, 128]);
         plan.compression = choices.of(&[
             Compression::None,
@@ -64,6 +66,7 @@ impl<'s> Sequence<'s> {
         ALL.iter().for_each(|state| registered.register(*state, &mut cluster));
         let more_keys = choices.of(&[0, 0, 0, 10, 300]);
         Sequence {
+            configs,
             cluster,
             registered,
             model: Model::default(),
@@ -329,6 +332,10 @@ impl<'s> Sequence<'s> {
         self.cluster.plan.retain(&needed).unwrap();
     }
 
+    fn config(&mut self) -> BackendConfig {
+        self.configs[self.choices.of_several(self.configs.len())].clone()
+    }
+
     fn parallelism(&mut self) -> u32 {
         1 + self.choices.below(self.max.get().min(6) as usize) as u32
     }
@@ -344,7 +351,11 @@ impl<'s> Sequence<'s> {
         let parallelism = self.parallelism();
         self.log(format!("compare {index} at {parallelism}"));
         let (checkpoint, model) = self.stored[index].clone();
-        stored::compare(&self.cluster.plan, &checkpoint, parallelism, model, self.now_ms());
+        let plan = self.cluster.plan.clone().with_config(self.config());
+        stored::compare(&plan, &checkpoint, parallelism, model, self.now_ms());
+        if self.configs.len() > 1 {
+            stored::check_same_bytes(&plan, self.configs, &checkpoint, parallelism);
+        }
         self.coverage.compared += 1;
     }
 
@@ -354,10 +365,11 @@ impl<'s> Sequence<'s> {
             return;
         }
         let (index, parallelism) = (self.choices.below(self.stored.len()), self.parallelism());
-        self.log(format!("restart from {index} at {parallelism}"));
+        let plan = self.cluster.plan.clone().with_config(self.config());
+        self.log(format!("restart from {index} at {parallelism} on {}", plan.config.kind));
         let (checkpoint, mut model) = self.stored[index].clone();
         model.set_ms(self.now_ms());
-        self.cluster = Cluster::restore(self.cluster.plan.clone(), Str, parallelism, &checkpoint).unwrap();
+        self.cluster = Cluster::restore(plan, Str, parallelism, &checkpoint).unwrap();
         self.model = model;
         self.taken.clear();
         self.undecided.clear();

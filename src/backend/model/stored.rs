@@ -4,6 +4,7 @@ use super::super::conformance::{Cluster, Plan};
 use super::expected::{Address, Model, SetTimer};
 use super::states::{ALL, Id, Kind, Registered};
 use super::visit;
+use crate::backend::{BackendConfig, KeyedSnapshotFormat};
 use crate::key_group::MaxParallelism;
 use crate::serializer::Str;
 use crate::state::TimeDomain;
@@ -74,4 +75,16 @@ pub(super) fn compare(plan: &Plan, checkpoint: &ObjectPath, parallelism: u32, mu
         }
     }
     assert!(model.timers.is_empty());
+}
+
+/// Restores a checkpoint on every backend, with nothing registered, and compares what they write in canonical bytes.
+pub(super) fn check_same_bytes(plan: &Plan, configs: &[BackendConfig], checkpoint: &ObjectPath, parallelism: u32) {
+    let digest = |config: &BackendConfig| {
+        let plan = plan.clone().with_config(config.clone());
+        let mut cluster = Cluster::restore(plan, Str, parallelism, checkpoint).unwrap();
+        let again = cluster.checkpoint(KeyedSnapshotFormat::Canonical).unwrap();
+        cluster.plan.manifest(&again).unwrap().keyed_digest().unwrap()
+    };
+    let digests: Vec<_> = configs.iter().map(digest).collect();
+    assert!(digests.iter().all(|other| *other == digests[0]), "{checkpoint} is not the same bytes on every backend");
 }

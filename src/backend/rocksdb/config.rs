@@ -102,6 +102,9 @@ impl LevelCompression {
 /// Changes the options of a column family, after everything else was set. Its first argument is the name of the state.
 type Hook = Arc<dyn Fn(&str, &mut Options) + Send + Sync>;
 
+/// Changes the options of the database.
+type DatabaseHook = Arc<dyn Fn(&mut Options) + Send + Sync>;
+
 /// Settings of the RocksDB backend.
 ///
 /// | setting | default | |
@@ -140,6 +143,7 @@ pub struct Config {
     transfer_threads: u8,
     statistics: bool,
     hooks: Vec<Hook>,
+    database_hooks: Vec<DatabaseHook>,
 }
 
 impl Default for Config {
@@ -158,6 +162,7 @@ impl Default for Config {
             transfer_threads: 4,
             statistics: false,
             hooks: Vec::new(),
+            database_hooks: Vec::new(),
         }
     }
 }
@@ -261,6 +266,13 @@ impl Config {
         self
     }
 
+    /// The same, with `hook` changing RocksDB's own options of the database as a whole, after everything else was set.
+    #[must_use]
+    pub fn with_database_options(mut self, hook: impl Fn(&mut Options) + Send + Sync + 'static) -> Self {
+        self.database_hooks.push(Arc::new(hook));
+        self
+    }
+
     /// Whether RocksDB counts what it does.
     pub(super) fn has_statistics(&self) -> bool {
         self.statistics
@@ -283,6 +295,8 @@ impl Config {
     /// Options of the database as a whole.
     pub(super) fn database_options(&self) -> Options {
         let mut options = Options::default();
+        // A backend belongs to one thread: there is one writer, which needs no care for others.
+        options.set_allow_concurrent_memtable_write(false);
         // A checkpoint must show all states at one moment although there is no log.
         options.set_atomic_flush(true);
         options.set_write_buffer_manager(&self.memory().buffers);
@@ -295,6 +309,9 @@ impl Config {
         options.set_stats_persist_period_sec(0);
         if self.statistics {
             options.enable_statistics();
+        }
+        for hook in &self.database_hooks {
+            hook(&mut options);
         }
         options
     }

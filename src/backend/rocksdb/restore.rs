@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::FormatId;
 use crate::format::canonical::PairReader;
 use crate::format::native_heap;
+use crate::format::native_rocksdb::{column_family_name, group_bounds};
 use crate::format::schema::Schema;
 use crate::format::section::{Block, SectionReader};
 use crate::key_group::{KeyGroup, MaxParallelism};
@@ -76,7 +77,23 @@ where
         let identity = Self::identity(&parameters);
         let database = Database::open(config, directory, files, identity, families).map_err(named)?;
         let ledger = Ledger::restored(operator.snapshot().home(), stored);
-        Ok(KeyedBackend { carried, ledger, ..Self::with_database(parameters, key, database) })
+        let mut backend = KeyedBackend { carried, ledger, ..Self::with_database(parameters, key, database) };
+        backend.forget_what_is_empty()?;
+        Ok(backend)
+    }
+
+    /// Drops restored states of which there are no rows here, so that they are in no snapshot, as after every other restore.
+    fn forget_what_is_empty(&mut self) -> Result<()> {
+        let (first, end) = group_bounds(self.parameters.range);
+        let names: Vec<String> = self.carried.keys().cloned().collect();
+        for name in names {
+            let is_empty = self.database.family(&column_family_name(&name))?.rows(&first, &end).next_row()?.is_none();
+            if is_empty {
+                self.database.drop_family(&name)?;
+                self.carried.remove(&name);
+            }
+        }
+        Ok(())
     }
 
     /// The restored states that nobody has registered.
