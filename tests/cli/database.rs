@@ -70,7 +70,9 @@ fn entries_are_shown_and_counted_once_the_snapshot_is_trusted() {
     let inspected = millpond(&["inspect", path, "--json"]).json();
     let subtask = &inspected["operators"][0]["subtasks"][0];
     assert_eq!(subtask["format"], json!("native-rocksdb"));
-    assert!(subtask["keyed_bytes"].as_u64().unwrap() > 0, "{subtask}");
+    assert!(subtask["keyed_bytes"].as_u64().unwrap() > 0 && subtask["keyed_entries"].is_null(), "{subtask}");
+    assert!(inspected["operators"][0]["key_groups"].is_null(), "what is not known is not shown as nothing");
+    assert!(millpond(&["inspect", path]).output().contains('?'));
     let counted = millpond(&["inspect", path, "--count", "--trusted", "--json"]).json();
     assert_eq!(counted["operators"][0]["states"][0]["entries"], json!(KEYS));
 }

@@ -126,7 +126,7 @@ fn keyed_cells(subtask: &Subtask) -> [String; 4] {
     };
     [
         format!("{first}-{last}"),
-        Count(subtask.keyed_entries).to_string(),
+        subtask.keyed_entries.map_or_else(|| "?".to_owned(), |entries| Count(entries).to_string()),
         Bytes(subtask.keyed_bytes).to_string(),
         format.to_owned(),
     ]

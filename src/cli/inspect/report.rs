@@ -1,7 +1,8 @@
 use std::collections::HashSet;
 
+use millpond::format::FormatId;
 use millpond::format::manifest::{
-    Manifest, ObjectScope, OperatorSnapshot, OperatorStateContent, SectionRef, SubtaskSnapshot,
+    KeyedHandle, Manifest, ObjectScope, OperatorSnapshot, OperatorStateContent, SectionRef, SubtaskSnapshot,
 };
 use millpond::format::record::{StateKind, StateMeta};
 use millpond::format::section::StateTotals;
@@ -70,7 +71,8 @@ pub(super) struct Subtask {
     pub(super) format: Option<&'static str>,
     pub(super) first_key_group: Option<u16>,
     pub(super) last_key_group: Option<u16>,
-    pub(super) keyed_entries: u64,
+    /// `None` for a database, of which nobody knows without reading it.
+    pub(super) keyed_entries: Option<u64>,
     pub(super) keyed_bytes: u64,
     pub(super) operator_state_bytes: u64,
     pub(super) objects: u64,
@@ -142,6 +144,7 @@ impl Objects {
 impl Operator {
     fn new(operator: &OperatorSnapshot, counts: Option<&Counts>) -> Self {
         let OperatorSnapshot { id, uid, parallelism, max_parallelism, assignment, key, states, subtasks } = operator;
+        let has_database = subtasks.iter().filter_map(|subtask| subtask.keyed.as_ref()).any(is_database);
         Operator {
             id: id.to_string(),
             uid: uid.clone(),
@@ -151,7 +154,7 @@ impl Operator {
             key_groups_by: assignment.name(),
             states: states.iter().map(|state| State::new(operator, state, counts)).collect(),
             subtasks: subtasks.iter().map(Subtask::new).collect(),
-            key_groups: key.as_ref().map(|_| KeyGroups::new(operator)),
+            key_groups: key.as_ref().filter(|_| !has_database).map(|_| KeyGroups::new(operator)),
         }
     }
 }
@@ -197,6 +200,11 @@ fn total(operator: &OperatorSnapshot, state: &StateMeta) -> Option<(u64, u64)> {
     Some((entries, bytes))
 }
 
+/// Whether the state is in a database, whose files are not divided by key group.
+fn is_database(handle: &KeyedHandle) -> bool {
+    handle.format == FormatId::NativeRocksDb
+}
+
 impl Subtask {
     fn new(subtask: &SubtaskSnapshot) -> Self {
         let SubtaskSnapshot { index, finished, keyed, operator } = subtask;
@@ -209,7 +217,8 @@ impl Subtask {
             format: keyed.as_ref().map(|handle| handle.format.name()),
             first_key_group: keyed.as_ref().map(|handle| handle.range.first().0),
             last_key_group: keyed.as_ref().map(|handle| handle.range.last().0),
-            keyed_entries: sections.iter().map(|section| section.entries).sum(),
+            keyed_entries: (!keyed.iter().any(is_database))
+                .then(|| sections.iter().map(|section| section.entries).sum()),
             keyed_bytes: sections.iter().map(|section| section.length).sum::<u64>() + database,
             operator_state_bytes: operator.as_ref().map_or(0, |handle| match &handle.content {
                 OperatorStateContent::Inline(bytes) => bytes.len() as u64,
