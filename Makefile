@@ -1,7 +1,7 @@
 # Every command here does its own set-up (scripts/setup.sh). What is built and fetched goes to a cache directory
 # outside the clone.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-faults test lint bench fuzz
+.PHONY: help demo demo-faults test lint bench fuzz flink-lab
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millpond
 export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CACHE)/target)
@@ -51,3 +51,7 @@ bench: ## set up, run the benchmarks and their baselines
 fuzz: ## set up, run every fuzz target for FUZZ_SECONDS (60)
 	@scripts/setup.sh
 	@scripts/fuzz.sh
+
+flink-lab: ## have a real Apache Flink 1.20 and 2.3 restore what millpond writes (needs ../shared, Java and pip)
+	@scripts/setup.sh
+	@scripts/flink-lab.sh

@@ -59,7 +59,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
-    Convert(convert::Arguments),
+    Convert(Box<convert::Arguments>),
     Du(du::Arguments),
     Checkpoints(checkpoints::Arguments),
     Relocate(relocate::Arguments),

@@ -201,6 +201,15 @@ impl NewSnapshot {
     }
 }
 
+/// Writes a file, or writes it anew.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let written = fs::File::create(path).and_then(|mut file| std::io::Write::write_all(&mut file, bytes));
+    written.map_err(|error| {
+        let message = format!("cannot write {}", path.display());
+        Failure::unreadable(&Error::unavailable(message).because(error))
+    })
+}
+
 fn cannot_open(path: &Path, error: std::io::Error) -> Failure {
     let message = match error.kind() {
         std::io::ErrorKind::NotFound => format!("there is nothing at {}", path.display()),

@@ -133,3 +133,39 @@ fn damage_is_exit_code_1_with_the_file() {
     assert!(error.contains(object.to_str().unwrap()), "{error}");
     assert!(!destination.join("_metadata").exists());
 }
+
+#[test]
+fn a_snapshot_becomes_one_of_flinks_and_that_is_edited() {
+    let base = tempfile::tempdir().unwrap();
+    let source = write(base.path(), 3, CANONICAL);
+    let there = base.path().join("for-flink");
+    let report = base.path().join("report.json");
+    let shown = run(
+        &source,
+        &there,
+        &[
+            "--to",
+            "flink-canonical",
+            "--report",
+            report.to_str().unwrap(),
+            "--java-class",
+            "Profile=com.example.Profile",
+        ],
+    )
+    .output();
+    assert!(shown.contains("value profile of a value with time to live: converted, 40 entries"), "{shown}");
+    assert!(shown.contains("written and read back"), "{shown}");
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert_eq!((json["to"].as_str(), json["metadata_version"].as_u64()), (Some("flink-canonical"), Some(3)));
+    assert_eq!(json["operators"][0]["states"][0]["outcome"], "converted", "{json}");
+    assert!(millpond(&["verify", there.to_str().unwrap()]).output().starts_with("intact"));
+    let edited = base.path().join("edited");
+    let arguments =
+        ["--to", "flink-canonical", "--parallelism", "5", "--rename-uid", "flights=departures", "--flink-version", "5"];
+    let shown = run(&there, &edited, &arguments).output();
+    assert!(shown.contains(" as departures: parallelism 5 of 16"), "{shown}");
+    let refused = run(&there, &base.path().join("no"), &["--to", "flink", "--parallelism", "5"]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("canonical form"), "{}", refused.stderr);
+    assert!(!base.path().join("no").exists());
+}

@@ -1,22 +1,26 @@
 //! `millpond convert`: the same state in another format, at another parallelism, with other names.
 
+mod flink;
 mod report;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
 use millpond::clock::{Clock, SystemClock};
 use millpond::codec::Compression;
 use millpond::convert::{Destination, Edits, Format, Options, Phase, Progress as Done, StateName, convert};
+use millpond::flink::export::Form;
 use millpond::random::SystemRandom;
 
 use super::Outcome;
 use super::failure::Failure;
-use super::open::{Location, NewSnapshot, Trusted};
+use super::open::{Access, Location, NewSnapshot, Opened};
 use super::output::Output;
 use super::progress::Progress;
+use flink::FlinkArguments;
 
 const AFTER_HELP: &str = "\
 SRC is a checkpoint or savepoint of any format. DST becomes a savepoint: self-contained, yours, and a snapshot only once \
@@ -33,12 +37,19 @@ a RocksDB database is put together there as well.
 --set-ttl lets everything in a state count as last touched now, so that the state can be registered with a time to live \
 as if it always had one; --drop-ttl removes the stamps.
 
+--to flink-canonical writes a savepoint of Apache Flink, which Flink 1.18 to 2.3 restores on every backend and at every \
+parallelism: from a snapshot of millpond's whose types have a counterpart in Flink, or from one of Flink's, which is how \
+its operators, states, keys, parallelism and max parallelism are changed. --to flink copies the files of a Flink snapshot as they \
+are and changes the metadata only. --report says what became of every state.
+
 Exit codes: 0 done, 1 SRC is damaged, 2 wrong arguments, 3 cannot be read, written or carried over.
 
 Examples:
   millpond convert savepoint-3f21c0-8a5d1e90b7c4 on-rocksdb --to native-rocksdb
   millpond convert chk-12 wider --to canonical --parallelism 8 --max-parallelism 1024
-  millpond convert chk-12 renamed --to canonical --rename-uid flights=departures --drop-state flights/debug";
+  millpond convert chk-12 renamed --to canonical --rename-uid flights=departures --drop-state flights/debug
+  millpond convert chk-7 for-flink --to flink-canonical --java-class Profile=com.example.Profile
+  millpond convert flink-chk-12 smaller --to flink-canonical --parallelism 2 --rename-uid old=new --report report.txt";
 
 /// Turn a snapshot into another with the same state: other format, parallelism, max parallelism, names.
 #[derive(Debug, Args)]
@@ -50,9 +61,10 @@ pub(super) struct Arguments {
     /// Directory of the snapshot to write.
     #[arg(value_name = "DST")]
     destination: PathBuf,
-    /// Format of keyed state: canonical, native-heap or native-rocksdb.
+    /// Format of keyed state: canonical, native-heap or native-rocksdb; or a savepoint of Apache Flink: flink-canonical, or
+    /// flink with the files of a Flink snapshot as they are.
     #[arg(long, value_name = "FORMAT")]
-    to: Format,
+    to: Goal,
     /// Parallelism of every operator; each keeps its own without.
     #[arg(long, value_name = "P")]
     parallelism: Option<u32>,
@@ -84,17 +96,51 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
     #[command(flatten)]
-    trusted: Trusted,
+    access: Access,
+    #[command(flatten)]
+    flink: FlinkArguments,
     /// Print one JSON document.
     #[arg(long)]
     pub(super) json: bool,
 }
 
+/// What a snapshot is converted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// A snapshot of ours.
+    Own(Format),
+    /// A savepoint of Flink's.
+    Flink(Form),
+}
+
+impl FromStr for Goal {
+    type Err = millpond::Error;
+
+    fn from_str(name: &str) -> millpond::Result<Self> {
+        match name {
+            "flink" => Ok(Goal::Flink(Form::AsIs)),
+            "flink-canonical" => Ok(Goal::Flink(Form::Canonical)),
+            name => name.parse().map(Goal::Own),
+        }
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    match arguments.to {
+        Goal::Own(to) => run_own(arguments, to),
+        Goal::Flink(form) => flink::run(arguments, form),
+    }
+}
+
+fn run_own(arguments: &Arguments, to: Format) -> Result<Outcome, Failure> {
     let location = Location::find(&arguments.source)?;
     let new = NewSnapshot::find(&arguments.destination)?;
-    let options = options(arguments, &new.root);
-    let source = arguments.trusted.apply(location.open()?).with_scratch(&options.scratch);
+    let options = options(arguments, to, &new.root);
+    let source = match location.open_any(&arguments.access)? {
+        Opened::Millpond(source) => source.with_scratch(&options.scratch),
+        // Says what it is.
+        Opened::Flink(_) => location.open()?,
+    };
     let destination = Destination { storage: new.storage, directory: new.directory, random: Arc::new(SystemRandom) };
     let progress = Progress::new(true);
     let converted = convert(&source, &destination, &options, &mut |done| {
@@ -115,9 +161,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-fn options(arguments: &Arguments, beside: &Path) -> Options {
+fn options(arguments: &Arguments, to: Format, beside: &Path) -> Options {
     let now_ms = SystemClock.now_ms();
-    let mut options = Options::new(arguments.to, arguments.scratch.as_deref().unwrap_or(beside));
+    let mut options = Options::new(to, arguments.scratch.as_deref().unwrap_or(beside));
     options.parallelism = arguments.parallelism;
     options.max_parallelism = arguments.max_parallelism;
     options.compression = arguments.compression;

@@ -45,7 +45,7 @@ struct Route {
 
 impl States {
     /// What becomes of the states of all parts.
-    pub(super) fn plan(parts: &[Part], plan: &Plan<'_>, operator: &Operator) -> Self {
+    pub(super) fn plan(parts: &[Part<'_>], plan: &Plan<'_>, operator: &Operator) -> Self {
         let mut states = States { planned: Vec::new() };
         for state in parts.iter().flat_map(|part| &part.header.states) {
             if states.position(state).is_none() {
@@ -67,7 +67,7 @@ impl States {
     }
 
     /// The header of a file with the states of these parts, and for each part where its states go.
-    fn merge(&self, parts: &[&Part], compressed: bool) -> Result<(KeyedHeader, Vec<Vec<Route>>)> {
+    fn merge(&self, parts: &[&Part<'_>], compressed: bool) -> Result<(KeyedHeader, Vec<Vec<Route>>)> {
         let mut header = KeyedHeader { compressed, key: None, state_count: 0, states: Vec::new(), unreadable: None };
         let mut sources: Vec<&StateInfo> = Vec::new();
         let mut routes = Vec::new();
@@ -184,10 +184,10 @@ pub(super) struct Layout<'t> {
 }
 
 /// Writes the files of every subtask. Key groups stay what they are.
-pub(super) fn write(parts: &[Part], states: &mut States, layout: &Layout<'_>) -> Result<Vec<Option<KeyedHandle>>> {
+pub(super) fn write(parts: &[Part<'_>], states: &mut States, layout: &Layout<'_>) -> Result<Vec<Option<KeyedHandle>>> {
     let mut handles = Vec::new();
     for range in &layout.ranges {
-        let meeting: Vec<&Part> = parts.iter().filter(|part| part.range.intersect(*range).is_some()).collect();
+        let meeting: Vec<&Part<'_>> = parts.iter().filter(|part| part.range.intersect(*range).is_some()).collect();
         let (header, routes) = states.merge(&meeting, layout.compressed)?;
         if header.states.is_empty() {
             handles.push(None);
@@ -219,11 +219,11 @@ pub(super) fn write(parts: &[Part], states: &mut States, layout: &Layout<'_>) ->
 ///
 /// Memory is that of all entries of the operator.
 pub(super) fn write_rehashed(
-    parts: &[Part],
+    parts: &[Part<'_>],
     states: &mut States,
     layout: &Layout<'_>,
 ) -> Result<Vec<Option<KeyedHandle>>> {
-    let all: Vec<&Part> = parts.iter().collect();
+    let all: Vec<&Part<'_>> = parts.iter().collect();
     let (header, routes) = states.merge(&all, layout.compressed)?;
     if header.states.is_empty() {
         return Ok(layout.ranges.iter().map(|_| None).collect());
@@ -258,7 +258,7 @@ pub(super) fn write_rehashed(
     Ok(handles)
 }
 
-fn new_group(part: &Part, id: u16, key: &[u8], max: MaxParallelism) -> Result<KeyGroup> {
+fn new_group(part: &Part<'_>, id: u16, key: &[u8], max: MaxParallelism) -> Result<KeyGroup> {
     let (bytes, value) = key_of(part, id, key)?;
     let serializer =
         part.header.key.as_ref().ok_or_else(|| Error::incompatible("the key's serializer is not known"))?;
@@ -285,7 +285,7 @@ impl<'k> Transform<'k> {
     /// The id and the value of an entry as they are written; `None` where it is left out.
     fn entry<'a>(
         &'a mut self,
-        part: &Part,
+        part: &Part<'_>,
         states: &mut States,
         routes: &[Route],
         id: u16,
@@ -315,14 +315,14 @@ impl<'k> Transform<'k> {
 }
 
 /// The key of an entry as its serializer wrote it, and its value.
-pub(super) fn key_of<'k>(part: &Part, id: u16, key: &'k [u8]) -> Result<(&'k [u8], Value)> {
+pub(super) fn key_of<'k>(part: &Part<'_>, id: u16, key: &'k [u8]) -> Result<(&'k [u8], Value)> {
     let bytes = KeyBytes::read(&part.header, id, key)?.key;
     let serializer =
         part.header.key.as_ref().ok_or_else(|| Error::incompatible("the key's serializer is not known"))?;
     Ok((bytes, serializer.read_whole(&mut Reader::new(bytes))?))
 }
 
-fn key_text(part: &Part, id: u16, key: &[u8]) -> Result<String> {
+fn key_text(part: &Part<'_>, id: u16, key: &[u8]) -> Result<String> {
     let (_, value) = key_of(part, id, key)?;
     Ok(match Dynamic::from(value) {
         Dynamic::String(text) => text,

@@ -1,4 +1,5 @@
-//! Savepoints of Apache Flink, written: from snapshots of Flink's ([`rewrite`]), with changes on the way.
+//! Savepoints of Apache Flink, written: from snapshots of Flink's ([`rewrite`]) and of ours ([`export`]), with changes on
+//! the way.
 //!
 //! What is written is metadata (version 3 unless another is asked for) and canonical files, which every Flink from 1.18
 //! to 2.3 restores on every backend and at every parallelism. Entries are copied as bytes wherever they stay what they
@@ -13,18 +14,23 @@
 //! entries.
 
 mod check;
+mod counterpart;
 mod edits;
 mod keyed;
 mod operator;
+mod own;
 mod report;
 mod savepoint;
 mod source;
 mod streams;
+mod typed;
 mod whole;
 
 pub use edits::{Edits, KeyFilter, StateName};
 pub use report::{OperatorReport, Outcome, Report, StateReport};
 pub use savepoint::Target;
+
+use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::flink::SnapshotReader;
@@ -43,6 +49,11 @@ pub struct Options<'o> {
     pub edits: Edits,
     /// Prefixes of absolute URIs and what takes their place: files below them are not copied but named by the new URI.
     pub moved: Vec<(String, String)>,
+    /// Java classes of structs and enums, by their names in a snapshot of ours: a struct with a class becomes a POJO.
+    pub classes: BTreeMap<String, String>,
+    /// A snapshot of Flink's: operators and states of the same names are written with its serializers, so that a state that
+    /// came from Flink goes back as the types that the job declares.
+    pub like: Option<&'o SnapshotReader>,
     /// Called with the number of bytes written since the last call.
     pub progress: &'o dyn Fn(u64),
 }
@@ -64,6 +75,8 @@ impl Default for Options<'_> {
             compressed: false,
             edits: Edits::default(),
             moved: Vec::new(),
+            classes: BTreeMap::new(),
+            like: None,
             progress: &|_| {},
         }
     }
@@ -76,6 +89,39 @@ impl Default for Options<'_> {
 /// meets nothing is [`NotFound`](crate::ErrorKind::NotFound).
 pub fn rewrite(source: &SnapshotReader, target: &Target, options: &Options<'_>, report: &mut Report) -> Result<()> {
     let metadata = whole::rewrite(source, target, options, report)?;
+    target.publish(&metadata)?;
+    check::read_back(target, options, report)
+}
+
+/// Writes a snapshot of ours as a self-contained savepoint of Flink's, and reads it back.
+///
+/// | here | in Flink |
+/// |---|---|
+/// | `bool`, `i8` to `i64`, `f32`, `f64`, `string`, `bytes`, `window` | `Boolean`, `Byte` to `Long`, `Float`, `Double`, `String`, `byte[]`, `TimeWindow` |
+/// | `u8`, `u16`, `u32` | the next wider type: `Short`, `Integer`, `Long` |
+/// | `u64` | `Long`; a value beyond it is an error |
+/// | `unit` | `Void`; of namespaces `VoidNamespace` |
+/// | `option<string>` | `String`, which can be null |
+/// | any other `option` | the type itself where Flink has nulls (values of maps, fields of rows and POJOs), elsewhere `NullableSerializer` without padding |
+/// | `list`, `map` | `List`, `Map` |
+/// | a tuple of up to 25 fields | `Tuple0` to `Tuple25` |
+/// | a struct | a POJO where its Java class is given, else a `Row` of its fields in order |
+/// | an enum of bare names | a Java enum where its class is given, else `String` |
+/// | an enum `Either` of `Left` and `Right` | `Either` |
+/// | `i128`, `u128` | `BigInteger` |
+/// | `char` | `String` |
+/// | `flink:CLASS` | what it was: the bytes and the serializer that came from Flink |
+///
+/// Anything else, such as a user's own serializer, an enum with content, or a part of any shape, has no counterpart and is
+/// refused by name. A timer state becomes the two queues of the timer service that has its name, `user-timers` being that
+/// of process functions. Key groups are those of Flink's hash. Otherwise as [`rewrite`].
+pub fn export(
+    source: &crate::snapshot::SnapshotReader,
+    target: &Target,
+    options: &Options<'_>,
+    report: &mut Report,
+) -> Result<()> {
+    let metadata = whole::export(source, target, options, report)?;
     target.publish(&metadata)?;
     check::read_back(target, options, report)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::edits::Plan;
+use super::own::OwnElement;
 use super::report::{Outcome, StateReport};
 use super::savepoint::Target;
 use crate::error::{Error, Result};
@@ -45,6 +46,49 @@ impl Elements {
         Ok(all)
     }
 
+    /// Elements of ours, with their description.
+    pub(super) fn of_own(
+        header: &OperatorHeader,
+        elements: Vec<OwnElement>,
+        operator: &Operator,
+        plan: &Plan<'_>,
+    ) -> Result<Self> {
+        let mut all = Elements {
+            lists: Vec::new(),
+            broadcasts: Vec::new(),
+            elements: BTreeMap::new(),
+            distribution: BTreeMap::new(),
+            reports: Vec::new(),
+        };
+        all.describe(header, operator, plan)?;
+        for OwnElement { state, distribution, subtask, bytes } in elements {
+            all.take(operator, plan, &state, distribution, subtask, bytes);
+        }
+        Ok(all)
+    }
+
+    /// Adds an element, unless its state is left out.
+    fn take(
+        &mut self,
+        operator: &Operator,
+        plan: &Plan<'_>,
+        state: &str,
+        distribution: Distribution,
+        subtask: u32,
+        bytes: Vec<u8>,
+    ) {
+        if plan.drops_state(operator, state) {
+            return;
+        }
+        if let Some(report) = self.reports.iter_mut().find(|report| report.state == state) {
+            report.entries = report.entries.saturating_add(1);
+            report.bytes = report.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        }
+        let name = plan.state_name(operator, state);
+        self.distribution.insert(name.clone(), distribution);
+        self.elements.entry(name).or_default().push((subtask, bytes));
+    }
+
     fn add(
         &mut self,
         subtask: u32,
@@ -60,17 +104,7 @@ impl Elements {
         self.describe(&header, operator, plan)?;
         for element in raw_elements(&header, &handle.states, file) {
             let RawElement { state, distribution, bytes } = element?;
-            if plan.drops_state(operator, state) {
-                continue;
-            }
-            let report = self.reports.iter_mut().find(|report| report.state == state);
-            if let Some(report) = report {
-                report.entries = report.entries.saturating_add(1);
-                report.bytes = report.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-            }
-            let name = plan.state_name(operator, state);
-            self.distribution.insert(name.clone(), distribution);
-            self.elements.entry(name).or_default().push((subtask, bytes.into_owned()));
+            self.take(operator, plan, state, distribution, subtask, bytes.into_owned());
         }
         Ok(())
     }

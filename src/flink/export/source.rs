@@ -1,8 +1,9 @@
-//! Keyed state of a Flink snapshot, entry by entry as canonical files have them, whichever kind of handle it is behind.
+//! Keyed state, entry by entry as canonical files have them, wherever it comes from.
 
 use super::super::files::Stream;
 use super::super::reader::SnapshotReader;
 use super::super::timers::TimerFile;
+use super::own::OwnKeyed;
 use crate::codec::Writer;
 use crate::error::{Error, Result};
 use crate::format::flink::header::KeyedHeader;
@@ -13,21 +14,22 @@ use crate::key_group::{KeyGroup, KeyGroupRange, MaxParallelism};
 /// Takes a state's position in the header, a composite key without the key group in front, and a value.
 pub(super) type PairVisitor<'v> = dyn FnMut(u16, &[u8], &[u8]) -> Result<()> + 'v;
 
-/// The keyed state behind one handle.
-pub(super) struct Part {
+/// The keyed state behind one handle, or of one operator of ours.
+pub(super) struct Part<'a> {
     pub(super) range: KeyGroupRange,
     pub(super) header: KeyedHeader,
     max: MaxParallelism,
-    body: Body,
+    body: Body<'a>,
 }
 
-enum Body {
+enum Body<'a> {
     Canonical { stream: Stream, extents: Vec<(KeyGroup, u64, u64)> },
     Native { stream: Stream, extents: Vec<(KeyGroup, u64, u64)> },
     Timers(Box<TimerFile>),
+    Own(OwnKeyed<'a>),
 }
 
-impl Part {
+impl<'a> Part<'a> {
     /// Opens state of a backend. Reads the header only.
     ///
     /// State that cannot be read entry by entry is [`Incompatible`](crate::ErrorKind::Incompatible).
@@ -58,6 +60,11 @@ impl Part {
         Ok(Part { range: handle.offsets.range(), header, max, body: Body::Timers(Box::new(timers)) })
     }
 
+    /// The keyed state of an operator of ours.
+    pub(super) fn own(header: KeyedHeader, own: OwnKeyed<'a>, max: MaxParallelism) -> Self {
+        Part { range: max.all_groups(), header, max, body: Body::Own(own) }
+    }
+
     /// Gives the entries of a key group to `visit`.
     pub(super) fn visit(&self, group: KeyGroup, visit: &mut PairVisitor<'_>) -> Result<()> {
         match &self.body {
@@ -72,6 +79,7 @@ impl Part {
                     .map_err(|error| stream.locate(error))
             }
             Body::Timers(timers) => self.timers(timers, group, visit),
+            Body::Own(own) => own.visit(&self.header, group, visit),
         }
     }
 
@@ -102,7 +110,7 @@ impl Part {
     }
 }
 
-fn file(handle: &KeyGroupsHandle, stream: Stream) -> Result<(KeyedHeader, Body)> {
+fn file(handle: &KeyGroupsHandle, stream: Stream) -> Result<(KeyedHeader, Body<'static>)> {
     let bytes = stream.as_ref();
     let header = KeyedHeader::read(&mut crate::codec::Reader::new(bytes)).map_err(|error| stream.locate(error))?;
     let native = match handle.body {

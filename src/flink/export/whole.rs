@@ -3,6 +3,7 @@
 use super::edits::{self, Edits, KeyFilter, Plan};
 use super::keyed::{self, States};
 use super::operator::Elements;
+use super::own::{self, OwnKeyed, Types};
 use super::report::{OperatorReport, Outcome, Report, StateReport};
 use super::savepoint::Target;
 use super::source::Part;
@@ -13,8 +14,10 @@ use crate::flink::SnapshotReader;
 use crate::format::flink::metadata::{
     KeyedHandle, Metadata, Operator, OperatorStateHandle, Progress, Subtask, SubtaskState, Version,
 };
+use crate::format::manifest::{KeyGroupAssignment, OperatorSnapshot};
 use crate::ids::{OperatorId, SubtaskIndex};
 use crate::key_group::{KeyGroupRange, MaxParallelism, Parallelism};
+use crate::snapshot::{OperatorReader as OwnOperator, SnapshotReader as OwnReader};
 
 /// Writes the files of all operators; the metadata that names them.
 pub(super) fn rewrite(
@@ -56,6 +59,169 @@ pub(super) fn rewrite(
     let properties = if *form == Form::AsIs { properties } else { None };
     let metadata = Metadata { version: Version::V6, checkpoint_id, master_states, operators, properties };
     Ok(metadata.in_version(*version))
+}
+
+/// Writes the files of all operators of a snapshot of ours; the metadata that names them.
+pub(super) fn export(
+    source: &OwnReader,
+    target: &Target,
+    options: &Options<'_>,
+    report: &mut Report,
+) -> Result<Metadata> {
+    let Options { version, form, edits, moved, classes, like, .. } = options;
+    if *form == Form::AsIs || !moved.is_empty() {
+        return Err(Error::invalid_input("state of millpond's is always written in canonical form"));
+    }
+    let plan = Plan::new(edits)?;
+    let types = Types { classes, like: *like };
+    let mut operators = Vec::new();
+    for operator in source.operators() {
+        let stub = stub(operator.description());
+        if plan.drops_operator(&stub) {
+            report.operators.push(described(&stub));
+            continue;
+        }
+        let mut exporter = Exporter { target, options, plan: &plan, report: described(&stub) };
+        let written = exporter.operator(operator, &stub, types);
+        let mut of_operator = exporter.report;
+        match written {
+            Ok(written) => {
+                of_operator.written_as = Some(edits::label(&written));
+                of_operator.id = written.id.to_string();
+                of_operator.parallelism = written.parallelism.get();
+                of_operator.max_parallelism = written.max_parallelism.get();
+                operators.push(written);
+            }
+            Err(error) if error.kind() == ErrorKind::Incompatible => of_operator.states.push(refusal(&error)),
+            Err(error) => return Err(error.in_operator(edits::label(&stub))),
+        }
+        report.operators.push(of_operator);
+    }
+    plan.check_all_met()?;
+    check_ids(&operators)?;
+    refuse(report)?;
+    let metadata = Metadata {
+        version: Version::V6,
+        checkpoint_id: source.manifest().checkpoint.0,
+        master_states: Vec::new(),
+        operators,
+        properties: None,
+    };
+    Ok(metadata.in_version(*version))
+}
+
+/// What Flink's metadata would say of an operator of ours that has no state.
+fn stub(operator: &OperatorSnapshot) -> Operator {
+    Operator {
+        name: None,
+        uid: operator.uid.clone(),
+        id: operator.id,
+        parallelism: operator.parallelism,
+        max_parallelism: operator.max_parallelism,
+        coordinator: None,
+        progress: Progress::Running(Vec::new()),
+    }
+}
+
+/// Writes one operator of ours.
+struct Exporter<'r> {
+    target: &'r Target,
+    options: &'r Options<'r>,
+    plan: &'r Plan<'r>,
+    report: OperatorReport,
+}
+
+impl Exporter<'_> {
+    fn operator(&mut self, operator: OwnOperator<'_>, stub: &Operator, types: Types<'_>) -> Result<Operator> {
+        let mut written = stub.clone();
+        if let Some(uid) = self.plan.new_uid(stub) {
+            written.uid = Some(uid.to_owned());
+            written.id = OperatorId::from_uid(uid);
+        }
+        let (max, parallelism) = scale(self.plan, stub)?;
+        (written.max_parallelism, written.parallelism) = (max, parallelism);
+        let keyed = self.keyed(operator, stub, types, (max, parallelism))?;
+        let elements = self.elements(operator, stub, types)?;
+        let mut managed = Vec::new();
+        if !elements.is_empty() {
+            let before = stub.parallelism.get();
+            managed = elements.write(self.target, self.options.compressed, before, parallelism.get())?;
+        }
+        self.report.states.extend(elements.reports());
+        let subtasks = (0..parallelism.get()).zip(keyed).map(|(index, managed_keyed)| {
+            let managed_operator = usize::try_from(index).ok().and_then(|index| managed.get(index).cloned());
+            let state = SubtaskState {
+                managed_operator,
+                raw_operator: None,
+                managed_keyed,
+                raw_keyed: None,
+                input_channels: Vec::new(),
+                result_subpartitions: Vec::new(),
+            };
+            Subtask { index: SubtaskIndex(index), state: Some(Box::new(state)) }
+        });
+        written.progress = Progress::Running(subtasks.collect());
+        Ok(written)
+    }
+
+    fn keyed(
+        &mut self,
+        operator: OwnOperator<'_>,
+        stub: &Operator,
+        types: Types<'_>,
+        (max, parallelism): (MaxParallelism, Parallelism),
+    ) -> Result<Vec<Option<KeyedHandle>>> {
+        let none = || (0..parallelism.get()).map(|_| None).collect();
+        if operator.key().is_none() {
+            return Ok(none());
+        }
+        let (header, own) = OwnKeyed::describe(operator, stub, types, self.plan, &mut self.report.states)?;
+        if header.states.is_empty() {
+            return Ok(none());
+        }
+        let parts = vec![Part::own(header, own, stub.max_parallelism)];
+        let mut states = States::plan(&parts, self.plan, stub);
+        let layout = layout(self.target, self.options, self.plan, max, parallelism)?;
+        let keeps_groups = max == stub.max_parallelism && operator.description().assignment != KeyGroupAssignment::Xxh3;
+        let handles = match keeps_groups {
+            true => keyed::write(&parts, &mut states, &layout),
+            false => keyed::write_rehashed(&parts, &mut states, &layout),
+        }?;
+        self.report.states.extend(states.into_reports());
+        Ok(handles)
+    }
+
+    fn elements(&mut self, operator: OwnOperator<'_>, stub: &Operator, types: Types<'_>) -> Result<Elements> {
+        let (header, elements) = own::elements(operator, stub, types, self.plan, &mut self.report.states)?;
+        Elements::of_own(&header, elements, stub, self.plan)
+    }
+}
+
+/// Max parallelism and parallelism of the result.
+fn scale(plan: &Plan<'_>, operator: &Operator) -> Result<(MaxParallelism, Parallelism)> {
+    let max = plan.edits.max_parallelism.unwrap_or(operator.max_parallelism);
+    let asked = plan.edits.parallelism.unwrap_or(operator.parallelism.get());
+    Ok((max, Parallelism::new(asked.min(max.get()), max)?))
+}
+
+/// What is asked of the files of keyed state.
+fn layout<'l>(
+    target: &'l Target,
+    options: &'l Options<'_>,
+    plan: &'l Plan<'_>,
+    max: MaxParallelism,
+    parallelism: Parallelism,
+) -> Result<keyed::Layout<'l>> {
+    let ranges: Result<Vec<KeyGroupRange>> =
+        (0..parallelism.get()).map(|index| KeyGroupRange::of_subtask(index, parallelism, max)).collect();
+    Ok(keyed::Layout {
+        target,
+        compressed: options.compressed,
+        ranges: ranges?,
+        max,
+        keys: &plan.edits.keys,
+        progress: options.progress,
+    })
 }
 
 /// What the metadata alone can express, and what it cannot.
@@ -173,7 +339,7 @@ impl Rewriter<'_> {
     }
 
     fn canonical(&mut self, operator: &Operator, written: &mut Operator) -> Result<()> {
-        let (max, parallelism) = self.scale(operator)?;
+        let (max, parallelism) = scale(self.plan, operator)?;
         (written.max_parallelism, written.parallelism) = (max, parallelism);
         let count = parallelism.get();
         let is_same = count == operator.parallelism.get() && max == operator.max_parallelism;
@@ -212,13 +378,6 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// Max parallelism and parallelism of the result.
-    fn scale(&self, operator: &Operator) -> Result<(MaxParallelism, Parallelism)> {
-        let max = self.plan.edits.max_parallelism.unwrap_or(operator.max_parallelism);
-        let asked = self.plan.edits.parallelism.unwrap_or(operator.parallelism.get());
-        Ok((max, Parallelism::new(asked.min(max.get()), max)?))
-    }
-
     fn check_in_flight(&mut self, operator: &Operator) -> Result<()> {
         let in_flight =
             |state: &SubtaskState| !state.input_channels.is_empty() || !state.result_subpartitions.is_empty();
@@ -242,17 +401,8 @@ impl Rewriter<'_> {
         if parts.is_empty() {
             return Ok((0..parallelism.get()).map(|_| None).collect());
         }
-        let ranges: Result<Vec<KeyGroupRange>> =
-            (0..parallelism.get()).map(|index| KeyGroupRange::of_subtask(index, parallelism, max)).collect();
         let mut states = States::plan(&parts, self.plan, operator);
-        let layout = keyed::Layout {
-            target: self.carrier.target,
-            compressed: self.options.compressed,
-            ranges: ranges?,
-            max,
-            keys: &self.plan.edits.keys,
-            progress: self.options.progress,
-        };
+        let layout = layout(self.carrier.target, self.options, self.plan, max, parallelism)?;
         let handles = if max == operator.max_parallelism {
             keyed::write(&parts, &mut states, &layout)
         } else {
@@ -265,7 +415,7 @@ impl Rewriter<'_> {
     }
 
     /// The keyed state of all subtasks, raw timers among them.
-    fn parts(&mut self, operator: &Operator) -> Result<Vec<Part>> {
+    fn parts(&mut self, operator: &Operator) -> Result<Vec<Part<'static>>> {
         let max = operator.max_parallelism;
         let mut parts = Vec::new();
         for subtask in operator.subtasks() {

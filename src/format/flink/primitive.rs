@@ -61,6 +61,33 @@ impl JavaString {
         bytes
     }
 
+    /// Reads what [`to_wtf8`](Self::to_wtf8) gives; `None` for other bytes.
+    pub fn from_wtf8(bytes: &[u8]) -> Option<Self> {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return Some(JavaString::Text(text.to_owned()));
+        }
+        let mut units = Vec::with_capacity(bytes.len());
+        let mut rest = bytes;
+        while let Some(first) = rest.first() {
+            let length = match first {
+                0x00..=0x7F => 1,
+                0xC2..=0xDF => 2,
+                0xE0..=0xEF => 3,
+                0xF0..=0xF4 => 4,
+                _ => return None,
+            };
+            let (character, behind) = rest.split_at_checked(length)?;
+            match std::str::from_utf8(character) {
+                Ok(text) => units.extend(text.encode_utf16()),
+                // The only other sequences there are: unpaired surrogates.
+                Err(_) => units.extend(modified_utf8(character).filter(|_| length == 3)?),
+            }
+            rest = behind;
+        }
+        let read = JavaString::from_units(units);
+        (read.to_wtf8() == bytes).then_some(read)
+    }
+
     /// `String.hashCode()`: over the UTF-16 units, `h = 31 h + unit`.
     pub fn java_hash(&self) -> i32 {
         let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
@@ -338,6 +365,10 @@ mod tests {
         let odd = JavaString::from_units(vec![0x61, 0xD83D, 0x62, 0xD83D, 0xDE00]);
         assert_eq!(odd.to_wtf8(), [b'a', 0xED, 0xA0, 0xBD, b'b', 0xF0, 0x9F, 0x98, 0x80]);
         assert_eq!(JavaString::Text("é".to_owned()).to_wtf8(), "é".as_bytes());
+        assert_eq!(JavaString::from_wtf8(&odd.to_wtf8()), Some(odd));
+        for bad in [&[0xED, 0xA0][..], &[0xED, 0xA0, 0xBD, 0xED, 0xB8, 0x80], &[0xFF], &[0xC0, 0x80, 0xED]] {
+            assert_eq!(JavaString::from_wtf8(bad), None, "{bad:02x?}");
+        }
     }
 
     #[test]

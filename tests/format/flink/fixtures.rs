@@ -33,6 +33,11 @@ impl Fixture {
         json(&self.directory.join(self.expected.replace("expected", "metadata")))
     }
 
+    /// The file with what the job that wrote the snapshot says is in it.
+    pub(crate) fn expected_path(&self) -> PathBuf {
+        self.directory.join(&self.expected)
+    }
+
     /// What the job that wrote the snapshot says is in it.
     pub(crate) fn expected_json(&self) -> Json {
         json(&self.directory.join(&self.expected))

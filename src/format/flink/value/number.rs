@@ -27,6 +27,42 @@ impl BigInteger {
         BigInteger(if rest.is_empty() { vec![0] } else { rest.to_vec() })
     }
 
+    /// Reads decimal digits behind an optional sign; `None` for anything else. Takes time quadratic in the length.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        // The magnitude, least significant byte first, with room for a sign.
+        let mut magnitude: Vec<u8> = vec![0];
+        for digit in digits.bytes() {
+            let mut carry = u16::from(digit.saturating_sub(b'0'));
+            for byte in &mut magnitude {
+                let [high, low] = u16::from(*byte).saturating_mul(10).saturating_add(carry).to_be_bytes();
+                *byte = low;
+                carry = u16::from(high);
+            }
+            if carry > 0 {
+                let [_, low] = carry.to_be_bytes();
+                magnitude.push(low);
+            }
+        }
+        magnitude.push(0);
+        if negative {
+            let mut carry = true;
+            for byte in &mut magnitude {
+                let (negated, overflow) = (!*byte).overflowing_add(u8::from(carry));
+                *byte = negated;
+                carry = overflow;
+            }
+        }
+        magnitude.reverse();
+        Some(BigInteger::from_bytes(&magnitude))
+    }
+
     /// Two's complement, most significant byte first, in the fewest bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
