@@ -19,7 +19,7 @@ CARGO_RUN := --locked $(QUIET) $(FEATURES)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: ## set up, run the job on real data, kill and rescale it twice, prove the result
+demo: ## set up, run the job on real data, kill and rescale it twice, prove the result, move to RocksDB, prove it again
 	@scripts/setup.sh
 	@cargo build --release $(CARGO_RUN) --example flights
 	@rm -rf '$(CACHE)/demo' && mkdir -p '$(CACHE)/demo'

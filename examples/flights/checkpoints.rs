@@ -1,6 +1,7 @@
 //! State and its checkpoints: everything the job asks of the library's backends, snapshots and storage.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,15 +9,17 @@ use millpond::Result;
 use millpond::backend::handle::OperatorListHandle;
 use millpond::backend::operator::{self, OperatorBackend, OperatorParameters};
 use millpond::backend::{self, BackendConfig, KeyedBackend, KeyedParameters, KeyedSnapshotFormat, SnapshotVersion};
-use millpond::checkpoint::driver::Restore;
+use millpond::checkpoint::driver::{Origin, Restore};
 use millpond::checkpoint::job::{Job, Operator};
 use millpond::checkpoint::pending;
+use millpond::checkpoint::restore::ClaimMode;
 use millpond::clock::ManualClock;
+use millpond::convert::{self, Destination, Format};
 use millpond::ids::{CheckpointId, JobId, OperatorId, SubtaskIndex};
 use millpond::key_group::{KeyGroupRange, MaxParallelism, Parallelism};
 use millpond::random::SystemRandom;
 use millpond::serializer::{Serializer, Str, Tuple2, U32, U64};
-use millpond::snapshot::{SnapshotReader, SnapshotTarget, SubtaskReport};
+use millpond::snapshot::{SnapshotReader, SnapshotTarget, SubtaskReport, Trust};
 use millpond::state::{OperatorListDescriptor, OperatorListState};
 use millpond::storage::layout::JobLayout;
 use millpond::storage::{LocalStorage, ObjectPath, Storage};
@@ -60,10 +63,34 @@ impl Store {
 }
 
 impl Restored {
-    /// Opens what the driver says is to be restored.
+    /// Opens what the driver says is to be restored. All of it was written here, so RocksDB may have its files.
     pub(crate) fn open(restore: &Restore) -> Result<Self> {
-        Ok(Restored { id: restore.id, reader: restore.open()? })
+        Ok(Restored { id: restore.id, reader: restore.open()?.trust(Trust::Own) })
     }
+}
+
+/// A snapshot that does not belong to this job's checkpoints, to start from.
+pub(crate) fn origin(path: &Path) -> Result<Origin> {
+    let (place, directory) = located(path)?;
+    Ok(Origin { place: place.display().to_string(), directory, claim: ClaimMode::NoClaim })
+}
+
+/// Writes a checkpoint again as a savepoint in `to`, for the RocksDB backend; gives the number of entries.
+pub(crate) fn convert_to_rocksdb(checkpoints: &Path, id: CheckpointId, to: &Path) -> Result<u64> {
+    let storage = Arc::new(LocalStorage::open(checkpoints)?);
+    let source = SnapshotReader::open(storage, JobLayout::new(JOB).checkpoint(id))?;
+    let (place, directory) = located(to)?;
+    let storage = Arc::new(LocalStorage::create(place)?);
+    let destination = Destination { storage, directory, random: Arc::new(SystemRandom) };
+    let options = convert::Options::new(Format::NativeRocksDb, place);
+    let report = convert::convert(&source, &destination, &options, &mut |_| ControlFlow::Continue(()))?;
+    Ok(report.operators.iter().flat_map(|operator| &operator.states).map(|state| state.entries).sum())
+}
+
+/// The directory above a snapshot, and the snapshot's own name.
+fn located(path: &Path) -> Result<(&Path, ObjectPath)> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    Ok((path.parent().unwrap_or(path), ObjectPath::parse(name)?))
 }
 
 /// The job as its checkpoints know it.

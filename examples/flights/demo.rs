@@ -1,4 +1,5 @@
 //! The demo: runs the job in processes of its own, kills them, and compares what the last one reports with the oracle.
+//! Then the state that the last killed run left on the heap moves to RocksDB, and the job goes on there to the same result.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -7,8 +8,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use millpond::clock::{Clock, SystemClock};
+use millpond::ids::CheckpointId;
 use millpond::{Error, Result};
 
+use crate::checkpoints;
 use crate::dataset::Dataset;
 use crate::event::Event;
 use crate::progress::ProgressBar;
@@ -73,6 +76,7 @@ impl Demo {
         let total = Dataset::load(&self.input)?.len();
         println!("input    {} flights from {}", grouped(total), self.input.display());
         let mut latest = Run::default();
+        let mut moved = None;
         let (mut aborted, mut restarts) = (0, 0);
         for (index, parallelism) in self.parallelism.iter().enumerate() {
             let kill = match (index + 1 == self.parallelism.len(), index % 2) {
@@ -80,6 +84,9 @@ impl Demo {
                 (false, 0) => Kill::BetweenCheckpoints(3),
                 (false, _) => Kill::DuringCheckpoint(3),
             };
+            if kill == Kill::Never && self.is_on_heap() {
+                moved = self.convert(&latest)?;
+            }
             latest = self.run_job(index + 1, *parallelism, kill, &latest, total)?;
             aborted += latest.aborted;
             restarts += latest.restarts;
@@ -88,9 +95,50 @@ impl Demo {
             println!("survived {restarts} failures of the job and {aborted} checkpoints that were given up");
         }
         self.run_oracle()?;
-        let code = self.compare()?;
+        let mut code = self.compare()?;
+        if let Some(moved) = moved.filter(|_| code == ExitCode::SUCCESS) {
+            self.run_moved(self.parallelism.len() + 1, &moved, total)?;
+            code = self.compare()?;
+        }
         println!("         {} in all", seconds_since(begin_ms));
         Ok(code)
+    }
+
+    /// Whether the runs use the backend that they use unless they are told otherwise.
+    fn is_on_heap(&self) -> bool {
+        !self.run_options.iter().any(|option| option == "--backend")
+    }
+
+    fn converted(&self) -> PathBuf {
+        self.work.join("converted")
+    }
+
+    /// Writes the latest checkpoint again for RocksDB. The next run does not notice.
+    fn convert(&self, before: &Run) -> Result<Option<Run>> {
+        let Some(checkpoint) = before.completed else { return Ok(None) };
+        let begin_ms = SystemClock.now_ms();
+        let id = CheckpointId(checkpoint);
+        let entries = checkpoints::convert_to_rocksdb(&self.work.join("checkpoints"), id, &self.converted())?;
+        println!(
+            "convert  checkpoint {checkpoint} to a savepoint for RocksDB: {} entries in {}",
+            grouped(entries),
+            seconds_since(begin_ms)
+        );
+        Ok(Some(Run {
+            completed: before.completed,
+            covered: before.covered,
+            flights: before.covered,
+            ..Run::default()
+        }))
+    }
+
+    /// Goes on in RocksDB from where the heap was.
+    fn run_moved(&self, number: usize, moved: &Run, total: u64) -> Result<()> {
+        let parallelism = self.parallelism.last().copied().unwrap_or(1);
+        println!("run {number}    parallelism {parallelism}, on RocksDB, from the converted savepoint");
+        let mut command = self.command(parallelism, "on-rocksdb")?;
+        command.args(["--backend", "rocksdb", "--from"]).arg(self.converted());
+        self.follow(command, Kill::Never, moved, total).map(|_| ())
     }
 
     fn job_report(&self) -> PathBuf {
@@ -108,13 +156,23 @@ impl Demo {
             None => "from the start".to_owned(),
         };
         println!("run {number}    parallelism {parallelism}, {restored}");
-        let mut command = Command::new(std::env::current_exe().map_err(|error| no_process("this program", error))?);
-        command.arg("run").args(["--parallelism", &parallelism.to_string()]).args(&self.run_options);
-        command.arg("--input").arg(&self.input).arg("--checkpoints").arg(self.work.join("checkpoints"));
-        command.arg("--report").arg(self.job_report());
+        let mut command = self.command(parallelism, "checkpoints")?;
         if before.completed.is_some() {
             command.arg("--restore");
         }
+        self.follow(command, kill, before, total)
+    }
+
+    /// A run of the job, with its checkpoints in this directory.
+    fn command(&self, parallelism: u32, checkpoints: &str) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe().map_err(|error| no_process("this program", error))?);
+        command.arg("run").args(["--parallelism", &parallelism.to_string()]).args(&self.run_options);
+        command.arg("--input").arg(&self.input).arg("--checkpoints").arg(self.work.join(checkpoints));
+        command.arg("--report").arg(self.job_report());
+        Ok(command)
+    }
+
+    fn follow(&self, mut command: Command, kill: Kill, before: &Run, total: u64) -> Result<Run> {
         let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| no_process("the job", error))?;
         let watched = watch(&mut child, kill, before, total);
         if watched.is_err() {

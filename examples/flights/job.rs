@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use millpond::backend::BackendConfig;
 use millpond::checkpoint::config::Termination;
-use millpond::checkpoint::driver::{Opened, Restore, Setup, Start};
+use millpond::checkpoint::driver::{LocalPlaces, Opened, Restore, Setup, Start};
 use millpond::checkpoint::restart::{RestartDecider, RestartStrategy, Verdict};
 use millpond::checkpoint::{Config, Driver, Event as Happened};
 use millpond::clock::{Clock, SystemClock};
@@ -54,6 +54,8 @@ pub(crate) struct Job {
     pub(crate) backend: BackendConfig,
     /// Whether to go on from the latest checkpoint.
     pub(crate) restore: bool,
+    /// A snapshot elsewhere to go on from, where there is no checkpoint.
+    pub(crate) from: Option<PathBuf>,
     /// Speed limit of the whole job; 0 for none.
     pub(crate) flights_per_second: u64,
     /// Time from one checkpoint to the next.
@@ -100,7 +102,11 @@ impl Job {
         let faults = if self.with_faults { Faults::in_job(dataset.len(), self.timeout_ms) } else { Faults::default() };
         let store = Store::open(&self.checkpoints, faults.clone())?;
         let job = checkpoints::job(parallelism, max_parallelism)?;
-        let setup = Setup::new(job, self.config(), Arc::clone(&store.storage), Arc::new(SystemRandom));
+        let mut setup = Setup::new(job, self.config(), Arc::clone(&store.storage), Arc::new(SystemRandom));
+        if let Some(from) = &self.from {
+            setup.places = Some(Arc::new(LocalPlaces));
+            setup.origin = Some(checkpoints::origin(from)?);
+        }
         let Opened { mut driver, start, .. } = Driver::open(setup, SystemClock.now_ms())?;
         self.check_start(&start)?;
         let flights_read = Arc::new(AtomicU64::new(0));
@@ -146,7 +152,7 @@ impl Job {
     fn check_start(&self, start: &Start) -> Result<()> {
         match (self.restore, start) {
             (true, Start::Empty) => Err(Error::not_found("there is no complete checkpoint to restore")),
-            (false, Start::From(restore)) => Err(Error::invalid_input(format!(
+            (false, Start::From(restore)) if self.from.is_none() => Err(Error::invalid_input(format!(
                 "there is checkpoint {} of an earlier run; go on from it with --restore, or choose another directory",
                 restore.id
             ))),

@@ -29,9 +29,10 @@ mod subtask;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use millpond::backend::BackendConfig;
+use millpond::backend::{BackendConfig, BackendKind};
 use millpond::checkpoint::restart::{Backoff, RestartStrategy};
 use millpond::{Error, Result};
 
@@ -41,10 +42,13 @@ use crate::options::Options;
 
 const USAGE: &str = "\
 usage: flights demo --input DIR --work DIR --oracle FILE [--parallelism 2,3,4] [run options]
-       flights run --input DIR --checkpoints DIR --report FILE --parallelism N [--restore] [run options]
+       flights run --input DIR --checkpoints DIR --report FILE --parallelism N [--restore] [--from DIR] [run options]
+
+  --restore          go on from the latest checkpoint
+  --from DIR         go on from a snapshot that lies elsewhere; it stays as it is
 
 run options:
-  --backend NAME     where keyed state lives (default heap)
+  --backend NAME     where keyed state lives: heap (default), or rocksdb, with its databases beside the checkpoints
   --rate N           flights per second and job, 0 for no limit (default 60000)
   --interval-ms N    milliseconds from one checkpoint to the next (default 400)
   --timeout-ms N     milliseconds after which a checkpoint is given up (default 10000; with --faults 2000)
@@ -98,6 +102,13 @@ fn restart(name: Option<String>, with_faults: bool) -> Result<RestartStrategy> {
     }
 }
 
+/// A backend with its usual settings; databases lie beside the checkpoints.
+fn backend(kind: BackendKind, checkpoints: &Path) -> BackendConfig {
+    let mut config = BackendConfig::new(kind);
+    config.rocksdb = config.rocksdb.with_directory(checkpoints.with_extension("local"));
+    config
+}
+
 fn parse_demo(mut options: Options) -> Result<Demo> {
     let parallelism: String = options.take("parallelism")?.unwrap_or_else(|| "2,3,4".to_owned());
     let numbers: Option<Vec<u32>> = parallelism.split(',').map(|number| number.parse().ok()).collect();
@@ -114,13 +125,15 @@ fn parse_demo(mut options: Options) -> Result<Demo> {
 
 fn parse_run(mut options: Options) -> Result<Job> {
     let with_faults = options.switch("faults")?;
+    let checkpoints = options.require_path("checkpoints")?;
     let job = Job {
         input: options.require_path("input")?,
-        checkpoints: options.require_path("checkpoints")?,
         report: options.require_path("report")?,
         parallelism: options.require("parallelism")?,
-        backend: BackendConfig::new(options.take("backend")?.unwrap_or_default()),
+        backend: backend(options.take("backend")?.unwrap_or_default(), &checkpoints),
+        checkpoints,
         restore: options.switch("restore")?,
+        from: options.take("from")?,
         flights_per_second: options.take("rate")?.unwrap_or(60_000),
         interval_ms: options.take("interval-ms")?.unwrap_or(400),
         timeout_ms: options.take("timeout-ms")?.unwrap_or(if with_faults { 2_000 } else { 10_000 }),

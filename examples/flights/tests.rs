@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use millpond::ErrorKind;
-use millpond::backend::BackendConfig;
+use millpond::backend::{BackendConfig, BackendKind};
 use millpond::checkpoint::restart::RestartStrategy;
+use millpond::ids::CheckpointId;
 use tempfile::TempDir;
 
+use crate::checkpoints::convert_to_rocksdb;
 use crate::dataset::Dataset;
 use crate::event::Event;
 use crate::job::Job;
@@ -94,6 +96,7 @@ impl Bench {
             parallelism,
             backend: BackendConfig::default(),
             restore,
+            from: None,
             flights_per_second: 20_000,
             interval_ms: 10,
             timeout_ms: 10_000,
@@ -105,9 +108,13 @@ impl Bench {
 
     /// Runs until the given number of checkpoints was acknowledged, slowly enough not to be at the end by then; returns
     /// the number of the last one.
-    fn run_until_checkpoint(&self, parallelism: u32, restore: bool, mut count: u32) -> u64 {
+    fn run_until_checkpoint(&self, parallelism: u32, restore: bool, count: u32) -> u64 {
+        Self::run_job_until_checkpoint(self.job(parallelism, restore), count)
+    }
+
+    fn run_job_until_checkpoint(job: Job, mut count: u32) -> u64 {
         let mut last = 0;
-        let slow = Job { flights_per_second: 1_000, ..self.job(parallelism, restore) };
+        let slow = Job { flights_per_second: 1_000, ..job };
         let outcome = slow.run_observed(&mut |event| {
             if let Event::Completed { checkpoint, .. } = event {
                 count -= 1;
@@ -156,6 +163,27 @@ fn reports_of_different_histories_are_the_same_bytes() {
     run_to_the_end(&eventful.job(2, true));
     let read = |bench: &Bench| std::fs::read_to_string(bench.path("job.jsonl")).unwrap();
     assert_eq!(read(&quiet), read(&eventful));
+}
+
+/// A checkpoint of the heap, converted; RocksDB goes on from it, dies, and goes on from its own checkpoint.
+#[test]
+fn a_job_moves_from_the_heap_to_rocksdb() {
+    let bench = Bench::new();
+    let acknowledged = bench.run_until_checkpoint(2, false, 3);
+    let converted = bench.path("converted");
+    let entries = convert_to_rocksdb(&bench.path("checkpoints"), CheckpointId(acknowledged), &converted).unwrap();
+    assert!(entries > 100, "{entries} entries");
+    let on_rocksdb = |parallelism, restore, from| {
+        let checkpoints = bench.path("on-rocksdb");
+        let backend = crate::backend(BackendKind::RocksDb, &checkpoints);
+        Job { checkpoints, backend, from, interval_ms: 50, ..bench.job(parallelism, restore) }
+    };
+    let later = Bench::run_job_until_checkpoint(on_rocksdb(3, false, Some(converted)), 2);
+    assert!(later > acknowledged);
+    run_to_the_end(&on_rocksdb(2, true, None));
+    let comparison = bench.compare();
+    assert_eq!(comparison.differences, Vec::<String>::new());
+    assert_eq!(comparison.flights, FLIGHTS);
 }
 
 #[test]
