@@ -201,8 +201,8 @@ fn a_lost_or_doubled_record_is_noticed() {
 fn failures_of_tasks_checkpoints_and_storage_are_survived() {
     let bench = Bench::new();
     let mut events = Vec::new();
-    let restart = RestartStrategy::FixedDelay { attempts: 5, delay_ms: 10 };
-    let job = Job { with_faults: true, restart, timeout_ms: 100, flights_per_second: 2_000, ..bench.job(2, false) };
+    let restart = RestartStrategy::FixedDelay { attempts: 20, delay_ms: 10 };
+    let job = Job { with_faults: true, restart, timeout_ms: 400, flights_per_second: 1_500, ..bench.job(2, false) };
     job.run_observed(&mut |event| {
         events.push(event);
         ControlFlow::Continue(())
