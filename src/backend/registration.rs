@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::{Key, KeyedParameters};
+use crate::codec::Writer;
 use crate::error::{Error, Result};
+use crate::format::manifest::KeyGroupAssignment;
 use crate::format::record::{StateKind, StateMeta};
 use crate::ids::check_name;
 use crate::key_group::{KeyGroup, MaxParallelism};
@@ -114,9 +116,65 @@ where
     }
 }
 
+/// Key groups that were not assigned by this crate, but as a snapshot says that was imported.
+#[derive(Debug)]
+pub(super) struct ForeignGroups {
+    assignment: KeyGroupAssignment,
+    key: SerializerSnapshot,
+    max: MaxParallelism,
+}
+
+impl ForeignGroups {
+    /// How the keys of an operator are assigned, `None` if by this crate. Keys of which only their own program could tell are
+    /// [`Incompatible`](crate::ErrorKind::Incompatible): no key could be looked up.
+    pub(super) fn of(operator: &OperatorReader<'_>) -> Result<Option<Arc<Self>>> {
+        let (assignment, max) = (&operator.description().assignment, operator.max_parallelism());
+        let (KeyGroupAssignment::Flink(java), Some(key)) = (assignment, operator.key()) else { return Ok(None) };
+        if let Some(class) = java.unknown_class() {
+            return Err(Error::incompatible(format!(
+                "keys were assigned to key groups by the hash code of {class}, which cannot be computed; let Flink write \
+                 the state with keys of another type"
+            ))
+            .in_operator(operator.description().label()));
+        }
+        Ok(Some(Arc::new(ForeignGroups { assignment: assignment.clone(), key: key.clone(), max })))
+    }
+
+    pub(super) fn assignment(&self) -> &KeyGroupAssignment {
+        &self.assignment
+    }
+
+    /// The key group of a key.
+    #[inline(never)]
+    pub(super) fn group_of<KS: Serializer>(
+        &self,
+        serializer: &KS,
+        key: &KS::Value,
+        scratch: &mut Writer,
+    ) -> Result<KeyGroup> {
+        scratch.clear();
+        serializer.write(key, scratch)?;
+        self.group_of_encoded(scratch.as_slice())
+    }
+
+    /// The key group of a key, given its encoding.
+    pub(super) fn group_of_encoded(&self, key: &[u8]) -> Result<KeyGroup> {
+        let group = self.assignment.key_group(&self.key, key, self.max)?;
+        group.ok_or_else(|| Error::invalid_input("the key is none that Java has: its hash code cannot be computed"))
+    }
+}
+
 /// Checks that a restored key, as it is encoded, belongs to the key group it was stored in.
-pub(super) fn check_group(max: MaxParallelism, expected: KeyGroup, key: &[u8]) -> Result<()> {
-    let found = max.group_of_key(key);
+pub(super) fn check_group(
+    max: MaxParallelism,
+    foreign: Option<&ForeignGroups>,
+    expected: KeyGroup,
+    key: &[u8],
+) -> Result<()> {
+    let found = match foreign {
+        None => max.group_of_key(key),
+        Some(foreign) => foreign.group_of_encoded(key)?,
+    };
     if found == expected {
         return Ok(());
     }

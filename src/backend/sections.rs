@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::FormatId;
 use crate::format::canonical::PairWriter;
-use crate::format::manifest::{KeyedHandle, ObjectRef, SectionRef};
+use crate::format::manifest::{KeyGroupAssignment, KeyedHandle, ObjectRef, SectionRef};
 use crate::format::section::{Owner, SectionSummary, SectionWriter, StateTotals};
 use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::snapshot::ObjectSink;
@@ -53,7 +53,8 @@ pub(super) fn write_groups<W: GroupWriter>(
     let mut totals = Totals::default();
     summaries.iter().for_each(|summary| totals.add(&summary.states));
     let sections = summaries.iter().map(|summary| SectionRef::new(summary, 0)).collect::<Result<_>>()?;
-    Ok(Some(KeyedHandle { format, range, objects: vec![object], sections, files: Vec::new(), states: totals.finish() }))
+    let (assignment, objects, states) = (KeyGroupAssignment::default(), vec![object], totals.finish());
+    Ok(Some(KeyedHandle { format, range, assignment, objects, sections, files: Vec::new(), states }))
 }
 
 /// As [`write_groups`], for some groups: gives the sections that have entries, and the object they are in.

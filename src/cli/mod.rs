@@ -3,7 +3,9 @@
 mod base;
 mod checkpoints;
 mod convert;
+mod diff;
 mod du;
+mod export;
 mod failure;
 mod gc;
 mod inspect;
@@ -14,6 +16,7 @@ mod progress;
 mod relocate;
 mod savepoint;
 mod show;
+mod states;
 mod verify;
 
 use std::ffi::OsString;
@@ -39,7 +42,7 @@ Examples:
 
 Exit codes:
   0  done; for verify: everything was checked and is intact
-  1  the snapshot is damaged, or a file of it is missing
+  1  the snapshot is damaged, or a file of it is missing; for diff: there are differences
   2  the arguments are wrong, or the snapshot has no such operator or state
   3  the snapshot cannot be opened or read, or not by this build
 
@@ -61,6 +64,8 @@ enum Command {
     Verify(verify::Arguments),
     Convert(Box<convert::Arguments>),
     Du(du::Arguments),
+    Diff(diff::Arguments),
+    Export(export::Arguments),
     Checkpoints(checkpoints::Arguments),
     Relocate(relocate::Arguments),
     Savepoint(savepoint::Arguments),
@@ -72,6 +77,7 @@ enum Command {
 enum Outcome {
     Done,
     Damaged,
+    Different,
     Unread,
 }
 
@@ -79,7 +85,7 @@ impl Outcome {
     fn exit_code(self) -> u8 {
         match self {
             Outcome::Done => 0,
-            Outcome::Damaged => 1,
+            Outcome::Damaged | Outcome::Different => 1,
             Outcome::Unread => 3,
         }
     }
@@ -121,6 +127,9 @@ impl Command {
             Command::Verify(arguments) => arguments.json,
             Command::Convert(arguments) => arguments.json,
             Command::Du(arguments) => arguments.json,
+            Command::Diff(arguments) => arguments.json,
+            // What it writes is for programs anyway.
+            Command::Export(_) => false,
             Command::Checkpoints(arguments) => arguments.json,
             Command::Relocate(arguments) => arguments.json,
             Command::Savepoint(arguments) => arguments.is_json(),
@@ -135,6 +144,8 @@ impl Command {
             Command::Verify(arguments) => verify::run(arguments),
             Command::Convert(arguments) => convert::run(arguments),
             Command::Du(arguments) => du::run(arguments),
+            Command::Diff(arguments) => diff::run(arguments),
+            Command::Export(arguments) => export::run(arguments),
             Command::Checkpoints(arguments) => checkpoints::run(arguments),
             Command::Relocate(arguments) => relocate::run(arguments),
             Command::Savepoint(arguments) => savepoint::run(arguments),

@@ -110,9 +110,14 @@ impl Location {
     /// Opens the snapshot, whichever system wrote it.
     pub(super) fn open_any(&self, access: &Access) -> Result<Opened, Failure> {
         match self.origin {
-            Origin::Millpond => self.open().map(|snapshot| Opened::Millpond(access.trusted.apply(snapshot))),
+            Origin::Millpond => self.open_trusted(access).map(Opened::Millpond),
             Origin::Flink => self.open_flink(access).map(Opened::Flink),
         }
+    }
+
+    /// Opens a snapshot of ours as far as the user trusts it.
+    pub(super) fn open_trusted(&self, access: &Access) -> Result<SnapshotReader, Failure> {
+        self.open().map(|snapshot| access.trusted.apply(snapshot))
     }
 
     /// Opens a snapshot of ours.
@@ -150,7 +155,9 @@ impl Location {
             let directory = Directory::new(Arc::new(storage), None);
             roots.map(old, directory).map_err(|error| Failure::misfit(&error))?;
         }
-        flink::SnapshotReader::open(own, roots).map_err(|error| self.failure(&error))
+        let opened = flink::SnapshotReader::open(own, roots).map_err(|error| self.failure(&error))?;
+        let trust = if access.trusted.trusted { Trust::Own } else { Trust::Hostile };
+        Ok(opened.trust(trust).with_scratch(std::env::temp_dir()))
     }
 
     /// Whether there is a file of this name in the storage.

@@ -239,6 +239,7 @@ struct Printer {
 
 /// Which columns a state has.
 struct Columns {
+    kind: StateKind,
     is_keyed: bool,
     has_namespace: bool,
     has_user_key: bool,
@@ -248,7 +249,7 @@ struct Columns {
 
 /// An entry as JSON.
 #[derive(Serialize)]
-struct Line<'e> {
+pub(super) struct Line<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key_group: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -267,6 +268,32 @@ struct Line<'e> {
     value: Option<&'e Value>,
 }
 
+impl<'e> Line<'e> {
+    /// The whole entry of a state of this kind.
+    pub(super) fn of(entry: &'e Entry, kind: StateKind) -> Self {
+        let (key_group, subtask) = match entry.owner {
+            Owner::KeyGroup(group) => (Some(group.0), None),
+            Owner::Subtask(subtask) => (None, Some(subtask.0)),
+        };
+        let value = (kind != StateKind::Timer).then_some(&entry.value);
+        Line { key_group, subtask, touched_ms: &entry.stamps, value, ..Self::key_of(entry) }
+    }
+
+    /// What tells the entry from the others of its state.
+    pub(super) fn key_of(entry: &'e Entry) -> Self {
+        Line {
+            key_group: None,
+            subtask: None,
+            key: entry.key.as_ref(),
+            namespace: entry.namespace.as_ref(),
+            user_key: entry.user_key.as_ref(),
+            timer: entry.timer.map(|timer| TimerLine { domain: domain_name(timer.domain), at_ms: timer.at_ms }),
+            touched_ms: &[],
+            value: None,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct TimerLine {
     domain: &'static str,
@@ -283,6 +310,7 @@ fn domain_name(domain: TimeDomain) -> &'static str {
 impl Columns {
     fn new(state: &StateMeta) -> Self {
         Columns {
+            kind: state.kind,
             is_keyed: state.kind.is_keyed(),
             has_namespace: state.kind.is_keyed() && state.namespace != SerializerSnapshot::Unit,
             has_user_key: matches!(state.kind, StateKind::Map | StateKind::Broadcast),
@@ -367,20 +395,7 @@ impl Printer {
     }
 
     fn line(&mut self, entry: &Entry) -> Result<(), Failure> {
-        let (key_group, subtask) = match entry.owner {
-            Owner::KeyGroup(group) => (Some(group.0), None),
-            Owner::Subtask(subtask) => (None, Some(subtask.0)),
-        };
-        let line = Line {
-            key_group,
-            subtask,
-            key: entry.key.as_ref(),
-            namespace: entry.namespace.as_ref(),
-            user_key: entry.user_key.as_ref(),
-            timer: entry.timer.map(|timer| TimerLine { domain: domain_name(timer.domain), at_ms: timer.at_ms }),
-            touched_ms: &entry.stamps,
-            value: (!self.columns.is_timer).then_some(&entry.value),
-        };
+        let line = Line::of(entry, self.columns.kind);
         serde_json::to_writer(&mut self.out, &line)?;
         Ok(writeln!(self.out)?)
     }

@@ -106,7 +106,12 @@ impl Pass<'_, '_, '_, '_> {
         }
         let start = input.position();
         self.plan.key().skip(&mut input)?;
-        Ok(self.plan.max_parallelism.group_of_key(input.since(start)))
+        let group = self.plan.assignment.key_group(self.plan.key(), input.since(start), self.plan.max_parallelism)?;
+        group.ok_or_else(|| {
+            Error::incompatible(
+                "the hash code of the keys is their program's own and cannot be computed; keep the max parallelism",
+            )
+        })
     }
 
     fn drain(&mut self) -> Result<()> {

@@ -133,7 +133,7 @@ impl Work<'_> {
             })
             .collect();
         for (subtask, handle) in subtasks.iter_mut().zip(handles) {
-            subtask.keyed = handle;
+            subtask.keyed = handle.map(|handle| handle.assigned_by(plan.assignment.clone()));
         }
         for subtask in &mut subtasks {
             subtask.operator = operator::convert(self, source, plan, subtask.index, &mut tally)?;
@@ -143,7 +143,7 @@ impl Work<'_> {
             uid: plan.uid.clone(),
             parallelism: plan.parallelism,
             max_parallelism: plan.max_parallelism,
-            assignment: plan.assignment,
+            assignment: plan.assignment.clone(),
             key: plan.key.clone(),
             states: plan.states.iter().map(|state| state.target.clone()).collect(),
             subtasks,

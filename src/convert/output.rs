@@ -7,7 +7,7 @@ use super::plan::OperatorPlan;
 use crate::error::{Error, Result};
 use crate::format::FormatId;
 use crate::format::canonical::{self, PairWriter};
-use crate::format::manifest::{KeyedHandle, ObjectRef, SectionRef};
+use crate::format::manifest::{KeyGroupAssignment, KeyedHandle, ObjectRef, SectionRef};
 use crate::format::native_heap;
 use crate::format::record::StateMeta;
 use crate::format::schema::Schema;
@@ -199,7 +199,8 @@ impl<W: StateWriter> Sections<W> {
         let Some(object) = self.writer.close()? else { return Ok(None) };
         let sections = self.summaries.iter().map(|summary| SectionRef::new(summary, 0)).collect::<Result<_>>()?;
         let states = totals(&self.summaries);
-        Ok(Some(KeyedHandle { format, range, objects: vec![object], sections, files: Vec::new(), states }))
+        let (assignment, objects) = (KeyGroupAssignment::default(), vec![object]);
+        Ok(Some(KeyedHandle { format, range, assignment, objects, sections, files: Vec::new(), states }))
     }
 }
 

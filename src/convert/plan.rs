@@ -172,7 +172,7 @@ impl OperatorPlan {
             parallelism,
             old_max_parallelism,
             max_parallelism,
-            assignment: operator.assignment,
+            assignment: operator.assignment.clone(),
             key: operator.key.clone(),
             states,
             dropped,

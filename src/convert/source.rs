@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::error::{Error, Result};
 use crate::format::FormatId;
 use crate::format::canonical::PairReader;
-use crate::format::manifest::{KeyedHandle, Manifest};
+use crate::format::manifest::{KeyGroupAssignment, KeyedHandle, Manifest};
 use crate::format::native_heap::Entries;
 use crate::format::record::StateMeta;
 use crate::format::schema::Schema;
@@ -135,11 +135,12 @@ impl<'w, 'v> Walk<'w, 'v> {
     fn database(&mut self, range: KeyGroupRange) -> Result<ControlFlow<Error>> {
         for group in range.iter() {
             for (index, state) in self.states.iter().enumerate().filter(|(_, state)| state.kind.is_keyed()) {
-                let (schema, max, visit) = (self.schema(state)?, self.max, &mut *self.visit);
+                let groups = (&self.operator.description().assignment, self.max);
+                let (schema, visit) = (self.schema(state)?, &mut *self.visit);
                 let reader = self.operator.state(&state.name)?.in_groups(KeyGroupRange::new(group, group)?);
                 let mut refused = None;
                 reader.pairs(|place, key, value| {
-                    check(&schema, group, max, key, value).map_err(|error| place.locate(error))?;
+                    check(&schema, group, groups, key, value).map_err(|error| place.locate(error))?;
                     Ok(kept(visit(Record { state: index, group, key, value }), &mut refused))
                 })?;
                 if let Some(refused) = refused {
@@ -185,9 +186,10 @@ impl<'w, 'v> Walk<'w, 'v> {
         let key = self.operator.key().ok_or_else(|| Error::corrupt("the manifest has no key serializer"))?;
         let schema = Schema::find(key, self.states, block.state, block.kind).map_err(|error| block.locate(error))?;
         let state = self.states.binary_search_by(|state| state.name.as_str().cmp(block.state)).unwrap_or(usize::MAX);
-        let (max, visit) = (self.max, &mut *self.visit);
+        let groups = (&self.operator.description().assignment, self.max);
+        let visit = &mut *self.visit;
         let mut give = |key: &[u8], value: &[u8]| -> Result<Option<Error>> {
-            check(&schema, group, max, key, value).map_err(located)?;
+            check(&schema, group, groups, key, value).map_err(located)?;
             Ok(visit(Record { state, group, key, value }).err())
         };
         if block.section.format == FormatId::NativeHeap {
@@ -209,12 +211,16 @@ impl<'w, 'v> Walk<'w, 'v> {
     }
 }
 
+/// How keys are assigned to key groups, and the number of these.
+type Groups<'a> = (&'a KeyGroupAssignment, MaxParallelism);
+
 /// Checks that an entry is well-formed and where it belongs, as far as this build knows its types.
 #[inline]
-fn check(schema: &Schema<'_>, group: KeyGroup, max: MaxParallelism, key: &[u8], value: &[u8]) -> Result<()> {
+fn check(schema: &Schema<'_>, group: KeyGroup, groups: Groups<'_>, key: &[u8], value: &[u8]) -> Result<()> {
+    let (assignment, max) = groups;
     if schema.key.is_opaque() {
         return Ok(());
     }
     schema.check_parts(key, value)?;
-    schema.check_group(key, group, max)
+    schema.check_group(key, group, assignment, max)
 }

@@ -64,6 +64,12 @@ impl Stream {
         &self.file
     }
 
+    /// The bytes themselves.
+    #[cfg(feature = "rocksdb")]
+    pub(super) fn into_blob(self) -> Blob {
+        self.bytes
+    }
+
     /// Adds the file to an error, and the position of the stream in it to the error's offset.
     pub(super) fn locate(&self, error: Error) -> Error {
         if error.place().file.is_some() { error } else { error.offset_by(self.start).in_file(&self.file) }

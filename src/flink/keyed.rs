@@ -2,12 +2,14 @@
 
 use std::ops::ControlFlow;
 
+#[cfg(feature = "rocksdb")]
+use super::database::DatabaseFiles;
 use super::files::Stream;
 use super::reader::OperatorReader;
 use super::timers::TimerFile;
 use crate::error::{Error, Result};
-use crate::format::flink::header::{KeyedHeader, StateInfo};
-use crate::format::flink::metadata::{KeyedHandle, StreamHandle};
+use crate::format::flink::header::{KeyedHeader, StateInfo, Unreadable};
+use crate::format::flink::metadata::{IncrementalHandle, KeyedHandle, StreamHandle};
 use crate::format::flink::serializer::Snapshot;
 use crate::format::flink::{EntryVisitor, KeyedEntry, KeyedFile};
 use crate::ids::SubtaskIndex;
@@ -22,31 +24,34 @@ pub struct KeyedReader<'a> {
     key: Option<Snapshot>,
     states: Vec<StateInfo>,
     /// State of backends, ascending by key groups.
-    managed: Vec<Part>,
+    managed: Vec<Part<'a>>,
     /// State of the operator's own, such as timers, ascending by key groups.
-    raw: Vec<Part>,
+    raw: Vec<Part<'a>>,
     gaps: Vec<Gap>,
 }
 
 /// The keyed state of one subtask behind one handle.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct Part<'a> {
     pub(super) subtask: SubtaskIndex,
     pub(super) range: KeyGroupRange,
-    pub(super) body: Body,
+    pub(super) body: Body<'a>,
     /// For every state of the header, its position among those of the operator.
     states: Vec<usize>,
 }
 
 /// What a handle leads to.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(super) enum Body<'a> {
     /// A canonical or native heap file.
     File { stream: Stream, file: KeyedFile<Stream> },
+    /// Files of RocksDB.
+    #[cfg(feature = "rocksdb")]
+    Database(DatabaseFiles<'a>),
     /// Raw timers.
     Timers(TimerFile),
     /// State that is there and cannot be read, with the header as far as it is known.
-    Closed { header: KeyedHeader, reason: String },
+    Closed { header: KeyedHeader, reason: &'a str },
 }
 
 /// Keyed state of a subtask of which not even the states are known.
@@ -70,12 +75,22 @@ pub struct Spot {
 /// Takes the place of an entry, the position of its state among those of the operator, and the entry.
 pub type Visitor<'v> = dyn FnMut(Spot, usize, KeyedEntry) -> Result<ControlFlow<()>> + 'v;
 
-impl Body {
+impl Body<'_> {
     pub(super) fn header(&self) -> &KeyedHeader {
         match self {
             Body::File { file, .. } => file.header(),
+            #[cfg(feature = "rocksdb")]
+            Body::Database(database) => database.header(),
             Body::Timers(timers) => timers.header(),
             Body::Closed { header, .. } => header,
+        }
+    }
+
+    /// Lets go of what was opened, once the last key group of a part was read.
+    fn close(&self) {
+        #[cfg(feature = "rocksdb")]
+        if let Body::Database(database) = self {
+            database.close();
         }
     }
 
@@ -88,8 +103,10 @@ impl Body {
     ) -> Result<ControlFlow<()>> {
         match self {
             Body::File { stream, file } => file.visit_group(group, wanted, visit).map_err(|error| stream.locate(error)),
+            #[cfg(feature = "rocksdb")]
+            Body::Database(database) => database.visit_group(group, wanted, visit),
             Body::Timers(timers) => timers.visit_group(group, wanted, visit),
-            Body::Closed { reason, .. } => Err(Error::incompatible(reason.clone()).in_key_group(group.0)),
+            Body::Closed { reason, .. } => Err(Error::incompatible(*reason).in_key_group(group.0)),
         }
     }
 }
@@ -133,7 +150,7 @@ impl<'a> KeyedReader<'a> {
         Ok(reader)
     }
 
-    fn managed_part(&self, subtask: SubtaskIndex, handle: &KeyedHandle) -> Result<Part> {
+    fn managed_part(&self, subtask: SubtaskIndex, handle: &'a KeyedHandle) -> Result<Part<'a>> {
         let max = self.operator.max_parallelism();
         let body = match handle {
             KeyedHandle::KeyGroups(handle) => {
@@ -141,16 +158,31 @@ impl<'a> KeyedReader<'a> {
                 let file = KeyedFile::open(handle, max, stream.clone()).map_err(|error| stream.locate(error))?;
                 Body::File { stream, file }
             }
-            KeyedHandle::Incremental(handle) => Body::Closed {
-                header: self.database_header(&handle.meta)?,
-                reason: "the state lies in files of RocksDB, which are not opened".to_owned(),
-            },
-            KeyedHandle::Changelog(_) => Body::Closed {
-                header: KeyedHeader::empty(),
-                reason: "the state lies in a changelog; take a canonical savepoint".to_owned(),
-            },
+            KeyedHandle::Incremental(handle) => self.database(handle)?,
+            KeyedHandle::Changelog(_) => {
+                let reason = "the state lies in a changelog; take a canonical savepoint";
+                // Which states there are is part of the changelog.
+                let unreadable = Some(Unreadable { reason: reason.to_owned(), offset: 0 });
+                Body::Closed { header: KeyedHeader { unreadable, ..KeyedHeader::empty() }, reason }
+            }
         };
         Ok(Part::new(subtask, handle.range(), body))
+    }
+
+    #[cfg(feature = "rocksdb")]
+    fn database(&self, handle: &'a IncrementalHandle) -> Result<Body<'a>> {
+        let (snapshot, max) = (self.operator.snapshot(), self.operator.max_parallelism());
+        let header = self.database_header(&handle.meta)?;
+        Ok(match snapshot.scratch() {
+            Ok(scratch) => Body::Database(DatabaseFiles::new(snapshot, handle, scratch, max, header)),
+            Err(reason) => Body::Closed { header, reason },
+        })
+    }
+
+    #[cfg(not(feature = "rocksdb"))]
+    fn database(&self, handle: &'a IncrementalHandle) -> Result<Body<'a>> {
+        let reason = "the state is in RocksDB files; build millpond with the feature `rocksdb`";
+        Ok(Body::Closed { header: self.database_header(&handle.meta)?, reason })
     }
 
     /// The header that accompanies the files of a database.
@@ -206,25 +238,34 @@ impl<'a> KeyedReader<'a> {
         self.parts().filter_map(|part| Some((part.subtask, part.body.header().unreadable.as_ref()?.to_string())))
     }
 
-    pub(super) fn parts(&self) -> impl Iterator<Item = &Part> {
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part<'a>> {
         self.managed.iter().chain(&self.raw)
     }
 
+    /// Checks that everything can be read, as far as the headers tell: no state is missing because of a serializer or of raw
+    /// state that nobody knows.
+    pub fn check_complete(&self) -> Result<()> {
+        let missing = self.parts().find_map(|part| part.body.header().unreadable.as_ref());
+        let reason = match (self.gaps.first(), missing) {
+            (Some(gap), _) => format!("raw keyed state of subtask {}: {}", gap.subtask, gap.error.message()),
+            (None, Some(unreadable)) => format!("the states of a subtask cannot be told: {}", unreadable.reason),
+            (None, None) => return Ok(()),
+        };
+        Err(Error::incompatible(reason).in_operator(self.operator.label()))
+    }
+
     /// Decodes the entries of the key groups in `groups`, in ascending order of key groups, until `visit` breaks or
-    /// fails: those of one state, given by its position among [`states`](Self::states), or of all. A whole map is handed
-    /// over as one entry where the file has it as one.
+    /// fails: those of the states of which `wanted` is true, given their position among [`states`](Self::states). A whole map
+    /// is handed over as one entry where the file has it as one.
     pub fn visit(
         &self,
         groups: KeyGroupRange,
-        state: Option<usize>,
+        wanted: &dyn Fn(usize) -> bool,
         visit: &mut Visitor<'_>,
     ) -> Result<ControlFlow<()>> {
-        if let Some(gap) = self.gaps.first().filter(|_| state.is_none()) {
-            return Err(Error::incompatible(gap.error.message()).in_operator(self.operator.label()));
-        }
         for group in groups.iter() {
             for part in [&self.managed, &self.raw].into_iter().filter_map(|parts| part_of(parts, group)) {
-                let flow = part.visit_group(group, state, visit);
+                let flow = part.visit_group(group, wanted, visit);
                 if flow.map_err(|error| error.in_operator(self.operator.label()))?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -235,13 +276,13 @@ impl<'a> KeyedReader<'a> {
 }
 
 /// The part that holds a key group.
-fn part_of(parts: &[Part], group: KeyGroup) -> Option<&Part> {
+fn part_of<'p, 'a>(parts: &'p [Part<'a>], group: KeyGroup) -> Option<&'p Part<'a>> {
     let position = parts.partition_point(|part| part.range.last() < group);
     parts.get(position).filter(|part| part.range.contains(group))
 }
 
-impl Part {
-    fn new(subtask: SubtaskIndex, range: KeyGroupRange, body: Body) -> Self {
+impl<'a> Part<'a> {
+    fn new(subtask: SubtaskIndex, range: KeyGroupRange, body: Body<'a>) -> Self {
         Part { subtask, range, body, states: Vec::new() }
     }
 
@@ -253,18 +294,22 @@ impl Part {
     pub(super) fn visit_group(
         &self,
         group: KeyGroup,
-        state: Option<usize>,
+        wanted: &dyn Fn(usize) -> bool,
         visit: &mut Visitor<'_>,
     ) -> Result<ControlFlow<()>> {
         let is_complete = self.body.header().unreadable.is_none();
-        if is_complete && state.is_some_and(|state| !self.states.contains(&state)) {
+        if is_complete && !self.states.iter().any(|state| wanted(*state)) {
             return Ok(ControlFlow::Continue(()));
         }
         let spot = Spot { group, subtask: self.subtask };
-        let wanted = |id: u16| state.is_none_or(|state| self.state(id) == Some(state));
-        self.body.visit_group(group, &wanted, &mut |id, entry| match self.state(id) {
+        let is_wanted = |id: u16| self.state(id).is_none_or(wanted);
+        let flow = self.body.visit_group(group, &is_wanted, &mut |id, entry| match self.state(id) {
             Some(state) => visit(spot, state, entry),
             None => Err(Error::internal("an entry of a state that its header does not have")),
-        })
+        });
+        if group == self.range.last() {
+            self.body.close();
+        }
+        flow
     }
 }

@@ -6,7 +6,8 @@
 //! roots for absolute URIs. The model is the same for every kind of snapshot: operators have states, states have entries,
 //! entries come key group by key group.
 //!
-//! [`mapping`] says how a Flink type is stored here.
+//! [`mapping`] says how a Flink type is stored here, [`import()`] writes a snapshot of ours from one of Flink's: values keep
+//! their meaning, keys stay in the key groups where Flink put them.
 //!
 //! Invariants: nothing outside of the snapshot's directory and the roots is opened; class names are only data; files of
 //! RocksDB are opened only when the caller trusts them ([`Trust`](crate::snapshot::Trust)). Memory is that of one key
@@ -15,19 +16,25 @@
 //! Failure behaviour: a stream that is missing or has another length than its handle says is damage, with its file. What
 //! is intact and cannot be read here is [`Incompatible`](crate::ErrorKind::Incompatible), and never silently left out.
 
+#[cfg(feature = "rocksdb")]
+mod database;
 pub mod export;
 mod files;
+mod import;
 mod keyed;
 pub mod mapping;
 mod operator;
+mod pairs;
 mod reader;
 mod state;
 mod timers;
 mod verify;
 
 pub use files::{Directory, Stream};
+pub use import::{COORDINATOR_STATE, ImportOptions, Imported, Note, RAW_OPERATOR_STATE, import};
 pub use keyed::{Gap, KeyedReader, Spot, Visitor};
 pub use operator::{ChannelVisitor, Direction, OperatorState};
+pub use pairs::{KeyedPairs, SortedGroup};
 pub use reader::{NamedStream, OperatorReader, Purpose, SnapshotReader};
 pub use state::StateReader;
 pub use verify::verify;

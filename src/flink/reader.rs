@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use super::files::{Directory, Files, Stream};
 use super::keyed::KeyedReader;
 use crate::error::{Error, Result};
@@ -8,6 +10,7 @@ use crate::format::flink::metadata::{
 };
 use crate::ids::{OperatorId, SubtaskIndex};
 use crate::key_group::MaxParallelism;
+use crate::snapshot::Trust;
 use crate::storage::layout::MANIFEST_NAME;
 
 /// An opened snapshot of Flink's: its metadata is read and checked, streams are opened when they are asked for.
@@ -16,6 +19,8 @@ pub struct SnapshotReader {
     files: Files,
     metadata: Metadata,
     metadata_bytes: u64,
+    trust: Trust,
+    scratch: Option<PathBuf>,
 }
 
 impl SnapshotReader {
@@ -30,7 +35,38 @@ impl SnapshotReader {
         }
         let metadata = Metadata::decode(bytes.as_slice()).map_err(|error| error.in_file(&path))?;
         let metadata_bytes = u64::try_from(length).unwrap_or(u64::MAX);
-        Ok(SnapshotReader { files: Files::new(directory, roots), metadata, metadata_bytes })
+        let files = Files::new(directory, roots);
+        Ok(SnapshotReader { files, metadata, metadata_bytes, trust: Trust::default(), scratch: None })
+    }
+
+    /// The same, with the snapshot trusted so far. The default is not at all.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// The same, with a local directory in which files of RocksDB may be opened: as many bytes as those of one subtask.
+    /// What is made there is removed again.
+    #[must_use]
+    pub fn with_scratch(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.scratch = Some(directory.into());
+        self
+    }
+
+    /// Where files of RocksDB may be opened, or why they may not.
+    #[cfg(feature = "rocksdb")]
+    pub(super) fn scratch(&self) -> Result<PathBuf, &'static str> {
+        match (self.trust, &self.scratch) {
+            (Trust::Own, Some(scratch)) => Ok(scratch.clone()),
+            (Trust::Own, None) => {
+                Err("the state is in RocksDB files; name a directory to open them in, with `with_scratch`")
+            }
+            (Trust::Hostile, _) => Err(
+                "the state is in RocksDB files, which are opened only if they are trusted; if the snapshot is your own, say so \
+                 with `trust(Trust::Own)` or --trusted",
+            ),
+        }
     }
 
     /// The metadata.

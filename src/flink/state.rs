@@ -172,7 +172,7 @@ impl StateReader<'_> {
         let mut key = self.wanted.as_ref().and(reader.key()).map(Mapping::of);
         let mut scratch = Writer::new();
         let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
-            reader.visit(self.groups, Some(position), &mut |spot, _, entry| {
+            reader.visit(self.groups, &|state| state == position, &mut |spot, _, entry| {
                 if let (Some(key), Some(wanted)) = (&mut key, &self.wanted) {
                     scratch.clear();
                     key.encode(&entry.key, &mut scratch)?;

@@ -132,8 +132,9 @@ impl Check<'_> {
         self.read(1, state.bytes())
     }
 
-    fn part(&mut self, place: Place<'_>, part: &Part) -> Result<()> {
-        if let Some(unreadable) = &part.body.header().unreadable {
+    fn part(&mut self, place: Place<'_>, part: &Part<'_>) -> Result<()> {
+        let missing = part.body.header().unreadable.as_ref();
+        if let Some(unreadable) = missing.filter(|_| !matches!(part.body, Body::Closed { .. })) {
             self.found(place, missing_states(unreadable))?;
         }
         match &part.body {
@@ -148,14 +149,20 @@ impl Check<'_> {
                 let groups: Vec<(KeyGroup, u64)> = timers.groups().collect();
                 self.groups(place, part, &groups)
             }
-            Body::Closed { reason, .. } => self.found(place, Error::incompatible(reason.clone())),
+            #[cfg(feature = "rocksdb")]
+            Body::Database(database) => {
+                let groups: Vec<(KeyGroup, u64)> = part.range.iter().map(|group| (group, 0)).collect();
+                self.groups(place, part, &groups)?;
+                self.read(0, database.bytes())
+            }
+            Body::Closed { reason, .. } => self.found(place, Error::incompatible(*reason)),
         }
     }
 
-    fn groups(&mut self, place: Place<'_>, part: &Part, groups: &[(KeyGroup, u64)]) -> Result<()> {
+    fn groups(&mut self, place: Place<'_>, part: &Part<'_>, groups: &[(KeyGroup, u64)]) -> Result<()> {
         for (group, bytes) in groups {
             let mut entries = 0u64;
-            let walked = part.visit_group(*group, None, &mut |_, _, _| {
+            let walked = part.visit_group(*group, &|_| true, &mut |_, _, _| {
                 entries = entries.saturating_add(1);
                 Ok(ControlFlow::Continue(()))
             });

@@ -30,6 +30,7 @@ pub mod control;
 pub mod flink;
 #[cfg(feature = "test-util")]
 pub mod fuzz;
+pub mod java_type;
 pub mod manifest;
 pub mod native_heap;
 pub mod native_rocksdb;

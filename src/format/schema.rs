@@ -1,5 +1,6 @@
 //! What the parts of an entry are: the table at [`StateMeta`], as code.
 
+use super::manifest::KeyGroupAssignment;
 use super::record::{StateKind, StateMeta};
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
@@ -143,16 +144,23 @@ impl<'m> Schema<'m> {
         if self.state.value.is_opaque() { Ok(()) } else { self.check_value(value) }
     }
 
-    /// Checks that the key of an entry belongs to `group`, by the hash that decides it.
-    pub fn check_group(&self, key_bytes: &[u8], group: KeyGroup, max: MaxParallelism) -> Result<()> {
+    /// Checks that the key of an entry belongs to `group`, by what decides it.
+    /// A key of which only its own program could tell is taken on trust.
+    pub fn check_group(
+        &self,
+        key_bytes: &[u8],
+        group: KeyGroup,
+        assignment: &KeyGroupAssignment,
+        max: MaxParallelism,
+    ) -> Result<()> {
         let mut input = Reader::new(key_bytes);
         if self.state.kind == StateKind::Timer {
             read_timer(&mut input)?;
         }
-        let found = max.group_of_key(span(self.key, &mut input)?);
-        if found == group {
-            return Ok(());
-        }
+        let found = match assignment.key_group(self.key, span(self.key, &mut input)?, max)? {
+            Some(found) if found != group => found,
+            _ => return Ok(()),
+        };
         Err(Error::corrupt(format!("the key belongs to key group {found} of {max}, but is stored in {group}"))
             .in_field("key")
             .in_key_group(group.0)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::format::manifest::{
-    KeyGroupAssignment, KeyedHandle, Manifest, OperatorSnapshot, OperatorStateHandle, SnapshotKind, SubtaskSnapshot,
+    KeyedHandle, Manifest, OperatorSnapshot, OperatorStateHandle, SnapshotKind, SubtaskSnapshot,
 };
 use crate::format::record::StateMeta;
 use crate::ids::{CheckpointId, JobId, OperatorId, SubtaskIndex};
@@ -77,6 +77,7 @@ fn operator(id: OperatorId, mut reports: Vec<SubtaskReport>) -> Result<OperatorS
         )));
     }
     let mut key = None;
+    let mut assignment = None;
     let mut states: BTreeMap<String, StateMeta> = BTreeMap::new();
     let mut subtasks = Vec::with_capacity(reports.len());
     for report in reports {
@@ -88,6 +89,9 @@ fn operator(id: OperatorId, mut reports: Vec<SubtaskReport>) -> Result<OperatorS
         }
         if let Some(reported) = report.key {
             agree("the key type", key.get_or_insert_with(|| reported.clone()), &reported)?;
+        }
+        if let Some(handle) = &report.keyed {
+            agree("key groups", assignment.get_or_insert_with(|| handle.assignment.clone()), &handle.assignment)?;
         }
         check_distinct(&report.states)?;
         for state in report.states {
@@ -102,7 +106,7 @@ fn operator(id: OperatorId, mut reports: Vec<SubtaskReport>) -> Result<OperatorS
         uid: Some(uid),
         parallelism,
         max_parallelism,
-        assignment: KeyGroupAssignment::Xxh3,
+        assignment: assignment.unwrap_or_default(),
         key,
         states: states.into_values().collect(),
         subtasks,

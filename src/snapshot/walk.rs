@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 use super::reader::{KeyedPart, OperatorReader};
 use crate::codec::Reader;
 use crate::error::{Error, Result};
+use crate::format::FormatId;
 use crate::format::canonical::PairReader;
 use crate::format::native_heap::Entries;
 use crate::format::record::{StateKind, StateMeta};
 use crate::format::schema::{EVENT_TIME, Schema};
 use crate::format::section::{Block, Owner, SectionId, SectionReader};
-use crate::format::{FormatId, manifest::KeyGroupAssignment};
 use crate::ids::SubtaskIndex;
 use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::serializer::{SerializerSnapshot, Value};
@@ -90,7 +90,7 @@ impl<'a> StateReader<'a> {
         self
     }
 
-    /// Only the entries of the key with this encoding; only its key group is read.
+    /// Only the entries of the key with this encoding; only its key group is read, where it can be told.
     ///
     /// Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) for operator state, which has no keys.
     pub fn of_key(mut self, encoded: &[u8]) -> Result<Self> {
@@ -98,9 +98,12 @@ impl<'a> StateReader<'a> {
             let message = format!("{} state has no keys", self.state.kind);
             return Err(Error::invalid_input(message).in_state(&self.state.name));
         }
-        let KeyGroupAssignment::Xxh3 = self.operator.description().assignment;
-        let group = self.operator.max_parallelism().group_of_key(encoded);
-        self.groups = KeyGroupRange::new(group, group)?;
+        let (description, max) = (self.operator.description(), self.operator.max_parallelism());
+        let key = self.operator.key().unwrap_or(&SerializerSnapshot::Unit);
+        self.groups = match description.assignment.key_group(key, encoded, max)? {
+            Some(group) => KeyGroupRange::new(group, group)?,
+            None => max.all_groups(),
+        };
         self.key = Some(encoded.to_vec());
         Ok(self)
     }

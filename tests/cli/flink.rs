@@ -121,3 +121,27 @@ fn absolute_uris_are_followed_below_named_roots_only() {
     let line = millpond(&["verify", &path(fixture), "--root", "nothing"]).error(2);
     assert!(line.contains("OLD=NEW"), "{line}");
 }
+
+#[test]
+fn what_is_converted_shows_the_same_entries_and_has_no_difference() {
+    let fixture = fixture("2.3.0/window-rocksdb-canonical");
+    let base = tempfile::tempdir().unwrap();
+    let to = |name: &str| base.path().join(name).to_str().unwrap().to_owned();
+    for (name, format) in [("a", "canonical"), ("b", "native-heap"), ("c", "native-rocksdb")] {
+        let ran = millpond(&["convert", &path(&fixture), &to(name), "--to", format]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    }
+    for (name, format) in [("b", "native-heap"), ("c", "native-rocksdb")] {
+        let report = millpond(&["diff", &to("a"), &to(name), "--trusted", "--json"]);
+        assert_eq!((report.code, &report.json()["equal"]), (0, &json!(true)), "{format}: {}", report.stdout);
+    }
+    let count = |path: &str| millpond(&["export", path]).json_lines().len();
+    let expected: u64 = keyed_states(&fixture).iter().map(|(_, _, count)| count).sum();
+    assert!(count(&path(&fixture)) as u64 >= expected && expected > 0);
+    let other =
+        fixtures::committed().into_iter().find(|other| other.name.ends_with("core-rocksdb-lz-canonical")).unwrap();
+    let ran = millpond(&["diff", &path(&fixture), &path(&other), "--json"]);
+    assert_eq!((ran.code, &ran.json()["equal"]), (1, &json!(false)));
+    let ran = millpond(&["diff", &path(&other), &path(&other), "--state", "v-pojo", "--entries", "3"]).output();
+    assert!(ran.starts_with("no difference\n"), "{ran}");
+}

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use millpond::codec::{Compression, Writer};
 use millpond::format::FormatId;
 use millpond::format::canonical;
-use millpond::format::manifest::{KeyedHandle, SectionRef, SnapshotKind};
+use millpond::format::manifest::{KeyGroupAssignment, KeyedHandle, SectionRef, SnapshotKind};
 use millpond::format::record::{StateKind, StateMeta};
 use millpond::format::section::Owner;
 use millpond::ids::{CheckpointId, JobId, OperatorId, SubtaskIndex};
@@ -51,7 +51,8 @@ fn write_source(base: &Path, entries: u64) {
     let object = writer.close().unwrap().finish().unwrap().unwrap();
     let sections = summaries.iter().map(|summary| SectionRef::new(summary, 0).unwrap()).collect();
     let (format, range) = (FormatId::Canonical, max.all_groups());
-    let keyed = KeyedHandle { format, range, objects: vec![object], sections, files: Vec::new(), states: Vec::new() };
+    let (assignment, files, states) = (KeyGroupAssignment::Xxh3, Vec::new(), Vec::new());
+    let keyed = KeyedHandle { format, range, assignment, objects: vec![object], sections, files, states };
     let state = StateMeta {
         name: "state".to_owned(),
         kind: StateKind::Value,

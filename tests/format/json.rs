@@ -3,7 +3,7 @@
 use millpond::codec::Reader;
 use millpond::format::FormatId;
 use millpond::format::manifest::{
-    KeyedHandle, Manifest, ObjectRef, OperatorSnapshot, OperatorStateContent, SubtaskSnapshot,
+    KeyGroupAssignment, KeyedHandle, Manifest, ObjectRef, OperatorSnapshot, OperatorStateContent, SubtaskSnapshot,
 };
 use millpond::format::native_rocksdb::Identity;
 use millpond::format::record::{StateKind, StateMeta};
@@ -33,7 +33,10 @@ fn operator(operator: &OperatorSnapshot) -> Value {
         "uid": uid,
         "parallelism": parallelism.get(),
         "max_parallelism": max_parallelism.get(),
-        "assignment": assignment.name(),
+        "assignment": match assignment {
+            KeyGroupAssignment::Flink(java) => format!("flink, by {java}"),
+            other => other.name().to_owned(),
+        },
         "key": key.as_ref().map(ToString::to_string),
         "states": states.iter().map(state).collect::<Vec<_>>(),
         "subtasks": subtasks.iter().map(subtask).collect::<Vec<_>>(),
@@ -66,7 +69,7 @@ fn subtask(subtask: &SubtaskSnapshot) -> Value {
 }
 
 fn keyed(handle: &KeyedHandle) -> Value {
-    let KeyedHandle { format, range, objects, sections, files, states } = handle;
+    let KeyedHandle { format, range, assignment: _, objects, sections, files, states } = handle;
     let section = |section: &millpond::format::manifest::SectionRef| {
         json!({
             "key_group": section.group.0,

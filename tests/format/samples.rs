@@ -1,6 +1,7 @@
 //! Snapshots in miniature: what the vectors in `formats/` contain.
 
 use millpond::codec::{Compression, Writer, digest};
+use millpond::format::java_type::JavaType;
 use millpond::format::manifest::{
     KeyGroupAssignment, KeyedHandle, Manifest, ObjectRef, ObjectScope, OperatorSnapshot, OperatorStateContent,
     OperatorStateHandle, SectionRef, SnapshotKind, SubtaskSnapshot,
@@ -234,6 +235,7 @@ fn aircraft_operator(shared: bool) -> OperatorSnapshot {
     let first = KeyedHandle {
         format: FormatId::Canonical,
         range: range(0),
+        assignment: KeyGroupAssignment::Xxh3,
         objects: vec![object(ObjectScope::Exclusive, "5d41402abc4b2a76b9719d911017c592", length)],
         sections: vec![SectionRef::new(&summary, 0).unwrap()],
         files: vec![],
@@ -251,6 +253,7 @@ fn aircraft_operator(shared: bool) -> OperatorSnapshot {
     let second = KeyedHandle {
         format: FormatId::NativeHeap,
         range: range(1),
+        assignment: KeyGroupAssignment::Xxh3,
         objects: vec![
             object(ObjectScope::Exclusive, "7d793037a0760186574b0282f2f435e7", 1000),
             object(scope, "9e107d9d372bb6826bd81d3542a419d6", 300),
@@ -290,6 +293,7 @@ fn database() -> KeyedHandle {
     KeyedHandle {
         format: FormatId::NativeRocksDb,
         range: max().all_groups(),
+        assignment: KeyGroupAssignment::Xxh3,
         objects,
         sections: vec![],
         files: vec![FileName::Current, FileName::Manifest(5), FileName::Table(7), FileName::Table(1_000_012)],
@@ -306,6 +310,22 @@ pub(crate) fn database_manifest() -> Manifest {
         subtasks: vec![SubtaskSnapshot { keyed: Some(database()), ..SubtaskSnapshot::empty(SubtaskIndex(0)) }],
         ..aircraft_operator(true)
     }];
+    manifest
+}
+
+/// A savepoint whose keys Flink assigned to key groups: by the hash code of a tuple.
+pub(crate) fn imported_manifest() -> Manifest {
+    let java =
+        JavaType::Tuple(vec![JavaType::String, JavaType::Row(vec![JavaType::Int, JavaType::Class("x.P".into())])]);
+    let assignment = KeyGroupAssignment::Flink(java);
+    let mut manifest = manifest(SnapshotKind::Savepoint);
+    manifest.operators.retain(|operator| operator.key.is_some());
+    for operator in &mut manifest.operators {
+        operator.assignment = assignment.clone();
+        for handle in operator.subtasks.iter_mut().filter_map(|subtask| subtask.keyed.as_mut()) {
+            handle.assignment = assignment.clone();
+        }
+    }
     manifest
 }
 

@@ -2,6 +2,7 @@
 
 use millpond::Result;
 use millpond::codec::Compression;
+use millpond::format::manifest::KeyGroupAssignment;
 use millpond::format::record::StateMeta;
 use millpond::format::schema::Schema;
 use millpond::format::section::{Block, Owner, SectionId, SectionReader};
@@ -40,7 +41,7 @@ fn read_block(
     order: &mut canonical::PairReader,
     entries: &mut Vec<(Vec<u8>, Vec<u8>)>,
 ) -> Result<()> {
-    let check = canonical::EntryCheck { max_parallelism: Some(samples::max()) };
+    let check = canonical::EntryCheck { groups: Some((&KeyGroupAssignment::Xxh3, samples::max())) };
     let mut keep = |key: &[u8], value: &[u8]| {
         entries.push((key.to_vec(), value.to_vec()));
         check.check(&schema, block, key, value)

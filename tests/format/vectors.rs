@@ -31,13 +31,14 @@ pub(super) fn root() -> PathBuf {
 /// A vector: format, name, and how its bytes came to be.
 type Good = (FormatId, &'static str, fn() -> Vec<u8>);
 
-const GOOD: [Good; 14] = [
+const GOOD: [Good; 15] = [
     (FormatId::Manifest, "checkpoint", || samples::manifest(SnapshotKind::Checkpoint).encode().unwrap()),
     (FormatId::Manifest, "savepoint", || samples::manifest(SnapshotKind::Savepoint).encode().unwrap()),
     (FormatId::Manifest, "empty", || {
         Manifest { operators: vec![], ..samples::manifest(SnapshotKind::Checkpoint) }.encode().unwrap()
     }),
     (FormatId::Manifest, "database", || samples::database_manifest().encode().unwrap()),
+    (FormatId::Manifest, "imported", || samples::imported_manifest().encode().unwrap()),
     (FormatId::Canonical, "all-kinds", || samples::canonical_section(Compression::None).0),
     (FormatId::Canonical, "lz4", || samples::compressible_section(Compression::Lz4).0),
     (FormatId::Canonical, "zstd", || samples::compressible_section(Compression::Zstd).0),

@@ -77,6 +77,7 @@ fn keyed(index: u32, subtasks: u32, states: &[StateMeta], sections: u64) -> Subt
     let handle = KeyedHandle {
         format: FormatId::Canonical,
         range,
+        assignment: KeyGroupAssignment::Xxh3,
         objects: vec![object],
         sections: (0..sections).map(section).collect(),
         files: Vec::new(),

@@ -102,7 +102,9 @@ pub(super) fn store(
     }
     let object = writer.close().unwrap().finish().unwrap().unwrap();
     let (format, range) = (FormatId::Canonical, max().all_groups());
-    let keyed = KeyedHandle { format, range, objects: vec![object], sections, files: vec![], states: totals };
+    let assignment = KeyGroupAssignment::Xxh3;
+    let keyed =
+        KeyedHandle { format, range, assignment, objects: vec![object], sections, files: vec![], states: totals };
     let mut manifest = manifest(id, keyed);
     change(&mut manifest);
     let path = layout::manifest(&directory).unwrap();

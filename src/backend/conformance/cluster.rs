@@ -331,7 +331,7 @@ impl Plan {
                 let schema = Schema::find(key, states, block.state, block.kind)?;
                 let entries = dump.entry(block.state.to_owned()).or_default();
                 let mut add = |key: &[u8], value: &[u8]| {
-                    schema.check_group(key, section.group, max)?;
+                    schema.check_group(key, section.group, &operator.description().assignment, max)?;
                     schema.check_parts(key, value)?;
                     match entries.insert((section.group.0, key.to_vec()), value.to_vec()) {
                         None => Ok(()),

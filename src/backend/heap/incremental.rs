@@ -16,7 +16,7 @@ use crate::backend::ledger::{Base, Lineage};
 use crate::backend::sections::Totals;
 use crate::error::{Error, Result};
 use crate::format::FormatId;
-use crate::format::manifest::{KeyedHandle, ObjectRef, SectionRef};
+use crate::format::manifest::{KeyGroupAssignment, KeyedHandle, ObjectRef, SectionRef};
 use crate::format::section::{SectionSummary, StateTotals};
 use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::snapshot::Home;
@@ -150,7 +150,9 @@ pub(super) fn handle(
     let format = FormatId::NativeHeap;
     let states = totals.finish();
     lineage.record(home, parts);
-    Ok((!sections.is_empty()).then_some(KeyedHandle { format, range, objects, sections, files: Vec::new(), states }))
+    let assignment = KeyGroupAssignment::default();
+    let handle = KeyedHandle { format, range, assignment, objects, sections, files: Vec::new(), states };
+    Ok((!handle.sections.is_empty()).then_some(handle))
 }
 
 #[cfg(test)]

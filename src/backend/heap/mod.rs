@@ -49,7 +49,7 @@ pub use value::{Aggregating, Reducing, Value};
 use super::KeyedParameters;
 use super::handle::{StateIndex, TimerHandle};
 use super::ledger::Ledger;
-use super::registration::{SharedSerializer, foreign_handle, wrong_subtask};
+use super::registration::{ForeignGroups, SharedSerializer, foreign_handle, wrong_subtask};
 use crate::backend::{Key, Statistics};
 use crate::codec::Writer;
 use crate::error::Result;
@@ -75,6 +75,8 @@ pub struct KeyedBackend<KS: Serializer> {
     scratch: Writer,
     ledger: Ledger<Parts>,
     folding: Folding,
+    /// Present where keys were not assigned to key groups by this crate.
+    foreign: Option<Arc<ForeignGroups>>,
 }
 
 impl<KS> KeyedBackend<KS>
@@ -96,6 +98,7 @@ where
             scratch: Writer::new(),
             ledger: Ledger::default(),
             folding: Folding::default(),
+            foreign: None,
         }
     }
 
@@ -123,8 +126,13 @@ where
     /// sent to the wrong subtask.
     #[inline(always)]
     pub fn key<'b>(&'b mut self, key: &'b KS::Value) -> Result<KeyContext<'b, KS>> {
-        let hash = self.key.key_hash(key, &mut self.scratch)?;
-        let group = self.parameters.max_parallelism.group_of_hash(hash);
+        let group = match &self.foreign {
+            None => {
+                let hash = self.key.key_hash(key, &mut self.scratch)?;
+                self.parameters.max_parallelism.group_of_hash(hash)
+            }
+            Some(foreign) => foreign.group_of(&*self.key, key, &mut self.scratch)?,
+        };
         match self.parameters.range.index_of(group) {
             Some(index) => Ok(KeyContext::new(self, key, index)),
             None => Err(wrong_subtask(&self.parameters, group)),

@@ -14,7 +14,7 @@ use super::typed::TypedState;
 use crate::backend::Key;
 use crate::backend::KeyedParameters;
 use crate::backend::SnapshotVersion;
-use crate::backend::registration::{check_group, check_snapshot};
+use crate::backend::registration::{ForeignGroups, check_group, check_snapshot};
 use crate::codec::{Compression, Reader};
 use crate::error::{Error, Result};
 use crate::format::FormatId;
@@ -34,6 +34,7 @@ use crate::storage::Blob;
 pub(super) struct Carried {
     meta: StateMeta,
     key: SerializerSnapshot,
+    foreign: Option<Arc<ForeignGroups>>,
     /// By position of the key group in the range.
     groups: Vec<Vec<CarriedBlock>>,
 }
@@ -91,10 +92,13 @@ where
             return Ok(backend);
         }
         let named = |error: Error| error.in_operator(&backend.parameters.operator);
+        let foreign = ForeignGroups::of(operator).map_err(named)?;
         let mut carried = BTreeMap::new();
         for section in operator.sections(backend.range()) {
-            collect(&section.map_err(named)?, operator, backend.range(), &mut carried).map_err(named)?;
+            collect(&section.map_err(named)?, operator, backend.range(), foreign.as_ref(), &mut carried)
+                .map_err(named)?;
         }
+        backend.foreign = foreign;
         backend.carried = carried.into_iter().map(|(name, state)| (name, Arc::new(state))).collect();
         Ok(backend)
     }
@@ -110,6 +114,7 @@ fn collect(
     section: &SectionBlob,
     operator: &OperatorReader<'_>,
     range: KeyGroupRange,
+    foreign: Option<&Arc<ForeignGroups>>,
     carried: &mut BTreeMap<String, Carried>,
 ) -> Result<()> {
     let in_object = |error: Error| error.in_file(&section.object);
@@ -123,6 +128,7 @@ fn collect(
         let state = carried.entry(block.state.to_owned()).or_insert_with(|| Carried {
             meta: schema.state.clone(),
             key: key.clone(),
+            foreign: foreign.cloned(),
             groups: std::iter::repeat_with(Vec::new).take(range.len()).collect(),
         });
         let payload = match &block.payload {
@@ -177,7 +183,8 @@ impl Carried {
             let mut pairs = PairReader::new();
             for carried in blocks {
                 let block = carried.as_block(&self.meta);
-                let mut decoder = EntryDecoder { takeover, max, key, hasher, state, group, owner: carried.group() };
+                let (foreign, owner) = (self.foreign.as_deref(), carried.group());
+                let mut decoder = EntryDecoder { takeover, max, foreign, key, hasher, state, group, owner };
                 let decoded = match carried.section.format {
                     FormatId::NativeHeap => decoder.typed_block(&block),
                     _ => pairs.pairs(&block).try_for_each(|pair| {
@@ -211,7 +218,7 @@ impl Carried {
                 let timestamp_ms = input.ordered_i64("timestamp")?;
                 let start = input.position();
                 let key = timers.key.read(&mut input)?;
-                check_group(max, group, input.since(start))?;
+                check_group(max, self.foreign.as_deref(), group, input.since(start))?;
                 let namespace = timers.namespace.read(&mut input)?;
                 input.finish("timer")?;
                 timers.register_restored(index, &key, &Moment { domain, timestamp_ms, namespace })
@@ -247,6 +254,7 @@ impl Carried {
 struct EntryDecoder<'a, KS: Serializer, N, C: Content> {
     takeover: &'a Takeover<'a>,
     max: MaxParallelism,
+    foreign: Option<&'a ForeignGroups>,
     key: &'a KS,
     hasher: &'a TableHasher,
     state: &'a mut TypedState<KS::Value, N, C>,
@@ -263,7 +271,7 @@ where
     fn key_and_namespace(&self, input: &mut Reader<'_>) -> Result<(KS::Value, N)> {
         let start = input.position();
         let key = self.key.read(input)?;
-        check_group(self.max, self.owner, input.since(start))?;
+        check_group(self.max, self.foreign, self.owner, input.since(start))?;
         Ok((key, self.state.namespace.read(input)?))
     }
 

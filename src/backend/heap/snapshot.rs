@@ -11,7 +11,7 @@ use crate::backend::registration::SharedSerializer;
 use crate::backend::sections::{check, write_groups, write_sections};
 use crate::backend::{Key, KeyedSnapshotFormat, SnapshotVersion};
 use crate::error::{Error, Result};
-use crate::format::manifest::KeyedHandle;
+use crate::format::manifest::{KeyGroupAssignment, KeyedHandle};
 use crate::format::record::StateMeta;
 use crate::format::{FormatId, canonical, native_heap};
 use crate::ids::OperatorId;
@@ -30,6 +30,7 @@ pub struct Snapshot {
     states: Vec<Box<dyn Frozen>>,
     lineage: Lineage<Parts>,
     folding: Folding,
+    assignment: KeyGroupAssignment,
 }
 
 impl<KS> KeyedBackend<KS>
@@ -53,7 +54,9 @@ where
         }
         states.sort_by(|a, b| a.meta().name.cmp(&b.meta().name));
         let operator = OperatorId::from_uid(&self.parameters.operator);
-        Ok(Snapshot { operator, range: self.parameters.range, states, lineage, folding: self.folding })
+        let (range, folding) = (self.parameters.range, self.folding);
+        let assignment = self.foreign.as_ref().map(|foreign| foreign.assignment().clone()).unwrap_or_default();
+        Ok(Snapshot { operator, range, states, lineage, folding, assignment })
     }
 
     /// The checkpoint of a snapshot completed: incremental snapshots taken from now on may refer to what it wrote.
@@ -83,6 +86,17 @@ impl Snapshot {
     /// Writes the snapshot; `keep_going` is asked before each key group and ends the work with
     /// [`Aborted`](crate::ErrorKind::Aborted) when it says no. `None` if there is no entry at all.
     pub fn write(
+        mut self,
+        target: &SnapshotTarget,
+        format: KeyedSnapshotFormat,
+        keep_going: &dyn Fn() -> bool,
+    ) -> Result<Option<KeyedHandle>> {
+        let assignment = std::mem::take(&mut self.assignment);
+        let handle = self.write_as(target, format, keep_going)?;
+        Ok(handle.map(|handle| handle.assigned_by(assignment)))
+    }
+
+    fn write_as(
         self,
         target: &SnapshotTarget,
         format: KeyedSnapshotFormat,
@@ -109,7 +123,7 @@ impl Snapshot {
 
     fn write_changed(self, target: &SnapshotTarget, keep_going: &dyn Fn() -> bool) -> Result<Option<KeyedHandle>> {
         let home = target.home();
-        let Snapshot { operator, range, mut states, lineage, folding } = self;
+        let Snapshot { operator, range, mut states, lineage, folding, .. } = self;
         let reuse = Reuse::plan(lineage.base(&home), range, folding, |group| {
             let index = range.index_of(group).unwrap_or(usize::MAX);
             states.iter().map(|state| state.changed_in(index)).max().unwrap_or(SnapshotVersion::NONE)

@@ -53,7 +53,7 @@ pub use value::{Aggregating, Reducing, Value};
 
 use super::handle::{StateIndex, TimerHandle};
 use super::ledger::Ledger;
-use super::registration::{foreign_handle, wrong_subtask};
+use super::registration::{ForeignGroups, foreign_handle, wrong_subtask};
 use super::{Key, KeyedParameters, Statistics};
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
@@ -83,6 +83,8 @@ pub struct KeyedBackend<KS: Serializer> {
     row: Writer,
     scratch: Writer,
     ledger: Ledger<StoredTables>,
+    /// Present where keys were not assigned to key groups by this crate.
+    foreign: Option<Arc<ForeignGroups>>,
     database: Box<Database>,
 }
 
@@ -127,6 +129,7 @@ where
             row: Writer::new(),
             scratch: Writer::new(),
             ledger: Ledger::default(),
+            foreign: None,
             database: Box::new(database),
         }
     }
@@ -147,8 +150,11 @@ where
         self.row.clear();
         row_key(KeyGroup(0), &[], &mut self.row);
         self.key.write(key, &mut self.row)?;
-        let hash = key_hash(self.row.as_slice().get(GROUP_BYTES..).unwrap_or_default());
-        let group = self.parameters.max_parallelism.group_of_hash(hash);
+        let encoded = self.row.as_slice().get(GROUP_BYTES..).unwrap_or_default();
+        let group = match &self.foreign {
+            None => self.parameters.max_parallelism.group_of_hash(key_hash(encoded)),
+            Some(foreign) => foreign.group_of_encoded(encoded)?,
+        };
         let Some(index) = self.parameters.range.index_of(group) else {
             return Err(wrong_subtask(&self.parameters, group));
         };

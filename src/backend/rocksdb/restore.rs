@@ -7,11 +7,12 @@ use super::database::Database;
 use super::expiry::Expiry;
 use super::{Carried, KeyedBackend};
 use crate::backend::ledger::Ledger;
-use crate::backend::registration::check_snapshot;
+use crate::backend::registration::{ForeignGroups, check_snapshot};
 use crate::backend::{Key, KeyedParameters};
 use crate::error::{Error, Result};
 use crate::format::FormatId;
 use crate::format::canonical::PairReader;
+use crate::format::manifest::KeyGroupAssignment;
 use crate::format::native_heap;
 use crate::format::native_rocksdb::{column_family_name, group_bounds};
 use crate::format::schema::Schema;
@@ -47,6 +48,7 @@ where
         }
         let mut backend = Self::new(config, parameters, key)?;
         let Some(written) = check_snapshot(&backend.parameters, &backend.key, operator)? else { return Ok(backend) };
+        backend.foreign = ForeignGroups::of(operator)?;
         let restored = backend.take_in(operator, written);
         restored.map_err(|error| error.in_operator(&backend.parameters.operator))?;
         Ok(backend)
@@ -60,6 +62,7 @@ where
     ) -> Result<Self> {
         let named = |error: Error| error.in_operator(&parameters.operator);
         check_snapshot(&parameters, &key, operator)?;
+        let foreign = ForeignGroups::of(operator)?;
         let directory = Self::working_directory(config, &parameters).map_err(named)?;
         let (files, scratch) = (directory.make("db").map_err(named)?, directory.make("restore").map_err(named)?);
         let threads = config.transfer_threads();
@@ -77,7 +80,7 @@ where
         let identity = Self::identity(&parameters);
         let database = Database::open(config, directory, files, identity, families).map_err(named)?;
         let ledger = Ledger::restored(operator.snapshot().home(), stored);
-        let mut backend = KeyedBackend { carried, ledger, ..Self::with_database(parameters, key, database) };
+        let mut backend = KeyedBackend { carried, ledger, foreign, ..Self::with_database(parameters, key, database) };
         backend.forget_what_is_empty()?;
         Ok(backend)
     }
@@ -105,8 +108,8 @@ where
         let range = self.parameters.range;
         let directory = self.database.directory().make("restore")?;
         let options = self.database.bulk_options();
-        let mut rows =
-            RowWriter { key, max: self.parameters.max_parallelism, bulk: BulkWriter::new(&directory, &options) };
+        let groups = (&operator.description().assignment, self.parameters.max_parallelism);
+        let mut rows = RowWriter { key, groups, bulk: BulkWriter::new(&directory, &options) };
         for section in operator.sections(range) {
             let section = section?;
             rows.section(&section, operator).map_err(|error| error.in_file(&section.object))?;
@@ -122,10 +125,13 @@ where
     }
 }
 
+/// How keys are assigned to key groups, and the number of these.
+type Groups<'a> = (&'a KeyGroupAssignment, MaxParallelism);
+
 /// Writes the entries of sections as rows.
 struct RowWriter<'a, 'o> {
     key: &'a SerializerSnapshot,
-    max: MaxParallelism,
+    groups: Groups<'a>,
     bulk: BulkWriter<'o>,
 }
 
@@ -147,7 +153,7 @@ impl RowWriter<'_, '_> {
             }
             for pair in pairs.pairs(&block) {
                 let (key, value) = pair?;
-                check(&schema, section.group, self.max, key, value).map_err(|error| block.locate(error))?;
+                check(&schema, section.group, self.groups, key, value).map_err(|error| block.locate(error))?;
                 self.bulk.row(block.state, section.group, key, value).map_err(|error| block.locate(error))?;
             }
         }
@@ -160,7 +166,7 @@ impl RowWriter<'_, '_> {
         unsorted.state.clear();
         unsorted.state.push_str(block.state);
         while let Some((key, value)) = entries.next_pair()? {
-            check(&schema, group, self.max, key, value).map_err(|error| block.locate(error))?;
+            check(&schema, group, self.groups, key, value).map_err(|error| block.locate(error))?;
             unsorted.pairs.push((key.into(), value.into()));
         }
         Ok(())
@@ -194,7 +200,8 @@ struct Unsorted {
 }
 
 /// Checks that an entry is what its description says, and where its key belongs.
-fn check(schema: &Schema<'_>, group: KeyGroup, max: MaxParallelism, key: &[u8], value: &[u8]) -> Result<()> {
+fn check(schema: &Schema<'_>, group: KeyGroup, groups: Groups<'_>, key: &[u8], value: &[u8]) -> Result<()> {
+    let (assignment, max) = groups;
     schema.check_parts(key, value)?;
-    schema.check_group(key, group, max)
+    schema.check_group(key, group, assignment, max)
 }

@@ -10,7 +10,7 @@ use crate::backend::{Key, KeyedSnapshotFormat, SnapshotVersion};
 use crate::codec::Writer;
 use crate::error::Result;
 use crate::format::canonical::PairWriter;
-use crate::format::manifest::KeyedHandle;
+use crate::format::manifest::{KeyGroupAssignment, KeyedHandle};
 use crate::format::native_rocksdb::{Identity, column_family_name};
 use crate::format::record::{StateKind, StateMeta};
 use crate::format::{FormatId, canonical};
@@ -33,6 +33,7 @@ pub struct Snapshot {
     states: Vec<Frozen>,
     checkpoint: CheckpointDirectory,
     lineage: Lineage<StoredTables>,
+    assignment: KeyGroupAssignment,
 }
 
 /// One state of a snapshot.
@@ -64,7 +65,9 @@ where
             .checkpoint(families.iter().map(String::as_str))
             .map_err(|error| error.in_operator(&self.parameters.operator))?;
         let (identity, lineage) = (self.database.identity(), self.ledger.take());
-        Ok(Snapshot { identity, range: self.parameters.range, states, checkpoint, lineage })
+        let (range, foreign) = (self.parameters.range, self.foreign.as_ref());
+        let assignment = foreign.map(|foreign| foreign.assignment().clone()).unwrap_or_default();
+        Ok(Snapshot { identity, range, states, checkpoint, lineage, assignment })
     }
 
     /// The checkpoint of a snapshot completed: incremental snapshots taken from now on may refer to what it wrote.
@@ -97,6 +100,17 @@ impl Snapshot {
     /// In the native formats the database is stored file by file, on as many threads as the target says, with values that
     /// are expired and not cleaned up yet.
     pub fn write(
+        self,
+        target: &SnapshotTarget,
+        format: KeyedSnapshotFormat,
+        keep_going: &dyn Fn() -> bool,
+    ) -> Result<Option<KeyedHandle>> {
+        let assignment = self.assignment.clone();
+        let handle = self.write_as(target, format, keep_going)?;
+        Ok(handle.map(|handle| handle.assigned_by(assignment)))
+    }
+
+    fn write_as(
         self,
         target: &SnapshotTarget,
         format: KeyedSnapshotFormat,
@@ -142,7 +156,7 @@ impl Snapshot {
 
     fn write_canonical(self, target: &SnapshotTarget, keep_going: &dyn Fn() -> bool) -> Result<Option<KeyedHandle>> {
         let descriptions = self.descriptions();
-        let Snapshot { identity, range, states, checkpoint, lineage: _ } = self;
+        let Snapshot { identity, range, states, checkpoint, .. } = self;
         let database = Database::open(checkpoint.path(), &identity, &descriptions)?;
         let mut walks: Vec<Walk<'_>> = states.iter().map(|state| Walk::new(state, &database, range)).collect();
         let writer = canonical::writer(target.new_object()?, identity.operator, target.compression());

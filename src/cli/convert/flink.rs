@@ -39,7 +39,7 @@ pub(super) struct FlinkArguments {
     except_key: Vec<String>,
     /// Leave out the records in flight of an unaligned checkpoint.
     #[arg(long)]
-    drop_in_flight: bool,
+    pub(super) drop_in_flight: bool,
     /// Compress files with Snappy.
     #[arg(long)]
     snappy: bool,

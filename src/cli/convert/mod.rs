@@ -1,6 +1,8 @@
 //! `millpond convert`: the same state in another format, at another parallelism, with other names.
 
 mod flink;
+#[cfg(feature = "rocksdb")]
+mod import;
 mod report;
 
 use std::ops::ControlFlow;
@@ -23,7 +25,8 @@ use super::progress::Progress;
 use flink::FlinkArguments;
 
 const AFTER_HELP: &str = "\
-SRC is a checkpoint or savepoint of any format. DST becomes a savepoint: self-contained, yours, and a snapshot only once \
+SRC is a checkpoint or savepoint of any format, of millpond or of Apache Flink, whose types become those that serde reads \
+and whose keys stay in their key groups. DST becomes a savepoint: self-contained, yours, and a snapshot only once \
 everything was written, read back and compared. SRC is never changed. DST must not exist yet, or be empty; after a \
 conversion that did not finish remove it and run the command again.
 
@@ -136,14 +139,29 @@ fn run_own(arguments: &Arguments, to: Format) -> Result<Outcome, Failure> {
     let location = Location::find(&arguments.source)?;
     let new = NewSnapshot::find(&arguments.destination)?;
     let options = options(arguments, to, &new.root);
+    #[cfg(feature = "rocksdb")]
+    let imported;
+    let own;
     let source = match location.open_any(&arguments.access)? {
-        Opened::Millpond(source) => source.with_scratch(&options.scratch),
+        Opened::Millpond(source) => {
+            own = source.with_scratch(&options.scratch);
+            &own
+        }
+        #[cfg(feature = "rocksdb")]
+        Opened::Flink(source) => {
+            imported = import::imported(&location, source, &options.scratch, arguments.flink.drop_in_flight)?;
+            &imported.snapshot
+        }
+        #[cfg(not(feature = "rocksdb"))]
         // Says what it is.
-        Opened::Flink(_) => location.open()?,
+        Opened::Flink(_) => {
+            own = location.open()?;
+            &own
+        }
     };
     let destination = Destination { storage: new.storage, directory: new.directory, random: Arc::new(SystemRandom) };
     let progress = Progress::new(true);
-    let converted = convert(&source, &destination, &options, &mut |done| {
+    let converted = convert(source, &destination, &options, &mut |done| {
         show(&progress, done);
         ControlFlow::Continue(())
     });

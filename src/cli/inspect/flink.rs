@@ -153,7 +153,7 @@ fn report_operator(operator: OperatorReader<'_>, count: bool) -> millpond::Resul
     let keyed = operator.keyed()?;
     let mut entries = vec![0; keyed.states().len()];
     if count {
-        let _ = keyed.visit(max_parallelism.all_groups(), None, &mut |_, state, entry| {
+        let _ = keyed.visit(max_parallelism.all_groups(), &|_| true, &mut |_, state, entry| {
             if let Some(count) = entries.get_mut(state) {
                 *count += entry.flatten().len() as u64;
             }

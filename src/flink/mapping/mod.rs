@@ -91,12 +91,22 @@ impl Mapping {
         }
     }
 
+    /// No value at all.
+    pub(super) fn unit() -> Self {
+        Mapping::Plain { kind: SerializerSnapshot::Unit, odd_text: false }
+    }
+
     /// The same or null. MessagePack has null already.
     pub(super) fn optional(self) -> Self {
         match self {
             mapping @ (Mapping::Msgpack(_) | Mapping::Optional(_)) => mapping,
             mapping => Mapping::Optional(Box::new(mapping)),
         }
+    }
+
+    /// Whether null cannot be stored.
+    pub(super) fn refuses_null(&self) -> bool {
+        matches!(self, Mapping::Plain { .. } | Mapping::Opaque { .. })
     }
 
     /// What describes the values that were encoded so far.

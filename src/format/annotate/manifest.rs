@@ -2,6 +2,7 @@ use super::Notes;
 use super::section::annotate_serializer;
 use crate::error::Result;
 use crate::format::FormatId;
+use crate::format::java_type::JavaType;
 use crate::format::manifest::{KeyGroupAssignment, ObjectScope, SnapshotKind};
 use crate::format::record::StateKind;
 
@@ -27,7 +28,11 @@ fn annotate_operator(notes: &mut Notes<'_>) -> Result<()> {
     }
     let subtasks = notes.u32("parallelism")?;
     notes.u32("max parallelism")?;
-    notes.tag("key-group assignment", |tag| KeyGroupAssignment::from_tag(tag).map(|kind| kind.name().to_owned()))?;
+    let assignment =
+        notes.tag("key-group assignment", |tag| KeyGroupAssignment::name_of_tag(tag).map(str::to_owned))?;
+    if KeyGroupAssignment::has_java_type(assignment) {
+        notes.note("Java type of the keys", JavaType::decode, JavaType::to_string)?;
+    }
     if flag(notes, "key serializer")? {
         annotate_serializer(notes, "key serializer")?;
     }

@@ -2,6 +2,7 @@ use super::*;
 use crate::codec::{Compression, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::FormatId;
+use crate::format::manifest::KeyGroupAssignment;
 use crate::format::record::{StateKind, StateMeta};
 use crate::format::schema::Schema;
 use crate::format::section::{Owner, SectionId, SectionReader};
@@ -143,7 +144,7 @@ fn an_entry_in_a_foreign_key_group_is_found() {
         let key = number.to_be_bytes();
         let bytes = write(&[(key.to_vec(), vec![1])]).unwrap();
         let block = SectionReader::new(&bytes, 0, ID).unwrap().next().unwrap().unwrap();
-        let check = EntryCheck { max_parallelism: Some(max) }.check(&schema, &block, &key, &[1]);
+        let check = EntryCheck { groups: Some((&KeyGroupAssignment::Xxh3, max)) }.check(&schema, &block, &key, &[1]);
         match check {
             Ok(()) => at_home += 1,
             Err(error) => {
@@ -152,11 +153,11 @@ fn an_entry_in_a_foreign_key_group_is_found() {
             }
         }
         assert!(!check_is_ok(&schema, &block, &key, &[1, 2]), "a value with a byte too many");
-        assert!(EntryCheck { max_parallelism: None }.check(&schema, &block, &key, &[1]).is_ok());
+        assert!(EntryCheck { groups: None }.check(&schema, &block, &key, &[1]).is_ok());
     }
     assert!(at_home > 0 && abroad > 1900, "{at_home} at home, {abroad} abroad");
 }
 
 fn check_is_ok(schema: &Schema<'_>, block: &crate::format::section::Block<'_>, key: &[u8], value: &[u8]) -> bool {
-    EntryCheck { max_parallelism: None }.check(schema, block, key, value).is_ok()
+    EntryCheck { groups: None }.check(schema, block, key, value).is_ok()
 }

@@ -2,6 +2,7 @@ use super::PairWriter;
 use crate::codec::Compression;
 use crate::error::Result;
 use crate::format::FormatId;
+use crate::format::manifest::KeyGroupAssignment;
 use crate::format::schema::Schema;
 use crate::format::section::{Block, Owner, Sink};
 use crate::ids::OperatorId;
@@ -15,20 +16,19 @@ pub fn writer<S: Sink>(sink: S, operator: OperatorId, compression: Compression) 
 /// Checks of an entry that need its serializers: the parts of key and value are where they should be, and the key
 /// hashes to the key group it is stored in. An error's offset is that of the block.
 #[derive(Debug, Clone, Copy)]
-pub struct EntryCheck {
-    /// Number of key groups, or `None` where the groups were not assigned by [`crate::key_group`].
-    pub max_parallelism: Option<MaxParallelism>,
+pub struct EntryCheck<'a> {
+    /// How keys are assigned to key groups, and the number of these; `None` where key groups are not checked.
+    pub groups: Option<(&'a KeyGroupAssignment, MaxParallelism)>,
 }
 
-impl EntryCheck {
+impl EntryCheck<'_> {
     /// Checks an entry of `block`, which may be of any format that gives neutral pairs.
     pub fn check(&self, schema: &Schema<'_>, block: &Block<'_>, key: &[u8], value: &[u8]) -> Result<()> {
         schema.check_parts(key, value).map_err(|error| block.locate(error.moved_to(block.offset)))?;
-        match (block.section.owner, self.max_parallelism) {
-            (Owner::KeyGroup(group), Some(max)) => {
-                schema.check_group(key, group, max).map_err(|error| block.locate(error.moved_to(block.offset)))
-            }
-            _ => Ok(()),
-        }
+        let (Owner::KeyGroup(group), Some((assignment, max))) = (block.section.owner, self.groups) else {
+            return Ok(());
+        };
+        let checked = schema.check_group(key, group, assignment, max);
+        checked.map_err(|error| block.locate(error.moved_to(block.offset)))
     }
 }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::{KeyGroupAssignment, ObjectRef, ObjectScope, SectionRef, SnapshotKind};
-use crate::codec::{Digest, Reader};
+use crate::codec::{Digest, Reader, Writer};
 use crate::error::{Error, Result};
 use crate::format::Limits;
+use crate::format::java_type::JavaType;
 use crate::format::record::{StateKind, StateMeta};
-use crate::key_group::{KeyGroupRange, MaxParallelism};
+use crate::key_group::{KeyGroup, KeyGroupRange, MaxParallelism};
 use crate::serializer::SerializerSnapshot;
 
 /// Longest object name in bytes.
@@ -66,26 +67,74 @@ impl SnapshotKind {
     }
 }
 
+/// Tags of ways of assignment.
+const XXH3: u8 = 1;
+const FLINK: u8 = 2;
+
 impl KeyGroupAssignment {
     /// The tag that stands for this assignment in stored bytes. Never renumbered.
-    pub const fn tag(self) -> u8 {
+    pub const fn tag(&self) -> u8 {
         match self {
-            KeyGroupAssignment::Xxh3 => 1,
+            KeyGroupAssignment::Xxh3 => XXH3,
+            KeyGroupAssignment::Flink(_) => FLINK,
         }
     }
 
-    /// The assignment that a stored tag stands for.
-    pub const fn from_tag(tag: u8) -> Option<Self> {
+    /// Name of the assignment that a tag stands for.
+    pub const fn name_of_tag(tag: u8) -> Option<&'static str> {
         match tag {
-            1 => Some(KeyGroupAssignment::Xxh3),
+            XXH3 => Some("xxh3"),
+            FLINK => Some("flink"),
             _ => None,
         }
     }
 
+    /// Whether a tag is followed by a Java type.
+    pub(crate) const fn has_java_type(tag: u8) -> bool {
+        tag == FLINK
+    }
+
     /// Lower-case name, as tools print it.
-    pub const fn name(self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             KeyGroupAssignment::Xxh3 => "xxh3",
+            KeyGroupAssignment::Flink(_) => "flink",
+        }
+    }
+
+    /// The key group of a key, given its encoding and what describes it; `None` where only Flink could tell, because the
+    /// key's class has a hash code of its own.
+    pub fn key_group(
+        &self,
+        description: &SerializerSnapshot,
+        encoded: &[u8],
+        max: MaxParallelism,
+    ) -> Result<Option<KeyGroup>> {
+        match self {
+            KeyGroupAssignment::Xxh3 => Ok(Some(max.group_of_key(encoded))),
+            KeyGroupAssignment::Flink(java) => java.key_group(description, encoded, max),
+        }
+    }
+
+    /// Appends the tag and what belongs to it.
+    pub(super) fn encode(&self, out: &mut Writer) -> Result<()> {
+        out.u8(self.tag());
+        match self {
+            KeyGroupAssignment::Xxh3 => Ok(()),
+            KeyGroupAssignment::Flink(java) => java.encode(out),
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) appended. A tag that is not known comes from a later version of this crate.
+    pub(super) fn decode(input: &mut Reader<'_>) -> Result<Self> {
+        let at = input.offset();
+        match input.u8("key-group assignment")? {
+            XXH3 => Ok(KeyGroupAssignment::Xxh3),
+            FLINK => JavaType::decode(input).map(KeyGroupAssignment::Flink),
+            tag => {
+                let message = format!("key-group assignment {tag} is unknown to this build; use a newer millpond");
+                Err(Error::incompatible(message).at_offset(at).in_field("key-group assignment"))
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ mod v1;
 
 use crate::codec::{Digest, Reader, Writer, digest};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::java_type::JavaType;
 use crate::format::native_rocksdb::FileName;
 use crate::format::record::StateMeta;
 use crate::format::section::{Owner, SectionId, SectionSummary, StateTotals};
@@ -65,11 +66,14 @@ pub enum SnapshotKind {
 }
 
 /// How keys were assigned to key groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum KeyGroupAssignment {
     /// By XXH3-64 of the serialized key, see [`crate::key_group`].
+    #[default]
     Xxh3,
+    /// By Java's hash code of a key of this type, as Flink does: the state was imported, and stays where Flink put it.
+    Flink(JavaType),
 }
 
 /// One operator's part of a snapshot.
@@ -113,6 +117,8 @@ pub struct KeyedHandle {
     pub format: FormatId,
     /// The key groups the subtask had. A database may hold rows of others, which do not belong to the state.
     pub range: KeyGroupRange,
+    /// How its keys were assigned to them: as in the whole operator, where it is stored.
+    pub assignment: KeyGroupAssignment,
     /// The objects with the sections, each of which has at least one; or the files of a database.
     pub objects: Vec<ObjectRef>,
     /// The sections, one per key group that has entries, ascending; none for a database.
@@ -330,6 +336,12 @@ impl SubtaskSnapshot {
 }
 
 impl KeyedHandle {
+    /// The same for keys that were assigned in another way.
+    #[must_use]
+    pub fn assigned_by(self, assignment: KeyGroupAssignment) -> Self {
+        KeyedHandle { assignment, ..self }
+    }
+
     /// The files of a database, with their objects, ascending; nothing for any other format.
     pub fn database_files(&self) -> impl Iterator<Item = (FileName, &ObjectRef)> {
         self.files.iter().copied().zip(&self.objects)

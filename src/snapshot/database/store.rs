@@ -7,7 +7,7 @@ use super::directory::{self, LocalFile, database_files};
 use super::parallel::{KeepGoing, check, for_each};
 use crate::error::{Error, Result};
 use crate::format::FormatId;
-use crate::format::manifest::{KeyedHandle, ObjectRef, ObjectScope};
+use crate::format::manifest::{KeyGroupAssignment, KeyedHandle, ObjectRef, ObjectScope};
 use crate::format::native_rocksdb::{FileName, check_files};
 use crate::format::section::Sink;
 use crate::key_group::KeyGroupRange;
@@ -69,7 +69,8 @@ pub fn store(
         store_file(file, scope, target, keep_going)
     })?;
     let format = FormatId::NativeRocksDb;
-    Ok(KeyedHandle { format, range, objects, sections: Vec::new(), files: names, states: Vec::new() })
+    let assignment = KeyGroupAssignment::default();
+    Ok(KeyedHandle { format, range, assignment, objects, sections: Vec::new(), files: names, states: Vec::new() })
 }
 
 fn store_file(

@@ -5,7 +5,7 @@ use super::section::decodes;
 use super::{Check, Place, Totals, count};
 use crate::error::{Error, Result};
 use crate::format::FormatId;
-use crate::format::manifest::{KeyGroupAssignment, KeyedHandle};
+use crate::format::manifest::KeyedHandle;
 use crate::format::native_rocksdb::{FileName, check_current};
 use crate::format::record::StateMeta;
 use crate::format::schema::Schema;
@@ -88,8 +88,6 @@ fn check_row(
     value: &[u8],
 ) -> Result<(), Error> {
     schema.check_parts(key, value)?;
-    match operator.description().assignment {
-        KeyGroupAssignment::Xxh3 => schema.check_group(key, group, operator.max_parallelism())?,
-    }
+    schema.check_group(key, group, &operator.description().assignment, operator.max_parallelism())?;
     decodes(schema, key, value)
 }

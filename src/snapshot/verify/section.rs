@@ -6,7 +6,7 @@ use super::{Check, Place, Totals, count};
 use crate::codec::Reader;
 use crate::error::{Error, Result};
 use crate::format::canonical::{EntryCheck, PairReader};
-use crate::format::manifest::{KeyGroupAssignment, SectionRef};
+use crate::format::manifest::SectionRef;
 use crate::format::record::StateKind;
 use crate::format::schema::Schema;
 use crate::format::section::{Block, Owner, SectionId, SectionReader};
@@ -106,10 +106,7 @@ fn check_block(place: &Place<'_>, block: &Block<'_>, order: &mut PairReader) -> 
     let operator = place.operator;
     let key = operator.key().unwrap_or(&SerializerSnapshot::Unit);
     let schema = Schema::find(key, operator.states(), block.state, block.kind).map_err(|error| block.locate(error))?;
-    let max_parallelism = match operator.description().assignment {
-        KeyGroupAssignment::Xxh3 => Some(operator.max_parallelism()),
-    };
-    let check = EntryCheck { max_parallelism };
+    let check = EntryCheck { groups: Some((&operator.description().assignment, operator.max_parallelism())) };
     let walked = block_pairs(block, schema, order, &mut |key, value| {
         check.check(&schema, block, key, value)?;
         decodes(&schema, key, value).map_err(|error| block.locate(error.moved_to(block.offset)))?;

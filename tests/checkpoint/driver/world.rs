@@ -12,7 +12,7 @@ use millpond::checkpoint::pending::{Kind, Savepoint, SavepointFormat, Stop, Subt
 use millpond::checkpoint::{Config, Driver};
 use millpond::codec::digest;
 use millpond::format::FormatId;
-use millpond::format::manifest::{KeyedHandle, ObjectRef, ObjectScope, SectionRef};
+use millpond::format::manifest::{KeyGroupAssignment, KeyedHandle, ObjectRef, ObjectScope, SectionRef};
 use millpond::format::record::{StateKind, StateMeta};
 use millpond::ids::{CheckpointId, JobId, OperatorId, SubtaskIndex};
 use millpond::key_group::{KeyGroup, KeyGroupRange, MaxParallelism, Parallelism};
@@ -193,6 +193,7 @@ impl World {
             keyed: Some(KeyedHandle {
                 format: FormatId::NativeHeap,
                 range,
+                assignment: KeyGroupAssignment::Xxh3,
                 objects,
                 sections,
                 files: vec![],

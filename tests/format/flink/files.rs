@@ -6,6 +6,7 @@ use std::sync::Arc;
 use millpond::flink::{Directory, SnapshotReader};
 use millpond::format::flink::Roots;
 use millpond::format::flink::metadata::StreamHandle;
+use millpond::snapshot::Trust;
 use millpond::storage::{LocalStorage, ObjectPath, Storage};
 
 use super::fixtures::{self, Fixture};
@@ -19,7 +20,8 @@ pub(crate) fn open(fixture: &Fixture) -> SnapshotReader {
     let expected = fixture.expected_json();
     roots.map(expected["origin"].as_str().unwrap(), Directory::new(Arc::clone(&storage), None)).unwrap();
     let directory = Directory::new(storage, Some(ObjectPath::parse(directory).unwrap()));
-    SnapshotReader::open(directory, roots).unwrap_or_else(|error| panic!("{}: {error:?}", fixture.name))
+    let opened = SnapshotReader::open(directory, roots).unwrap_or_else(|error| panic!("{}: {error:?}", fixture.name));
+    opened.trust(Trust::Own).with_scratch(std::env::temp_dir())
 }
 
 /// Finds the bytes of handles.

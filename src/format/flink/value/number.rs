@@ -163,6 +163,18 @@ impl fmt::Display for BigDecimal {
 }
 
 impl BigDecimal {
+    /// The number of a text that `Display` wrote; `None` for any other.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (digits, exponent) = match text.split_once('E') {
+            Some((digits, exponent)) => (digits, exponent.parse::<i64>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let scale = i64::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+        let unscaled = BigInteger::parse(&format!("{whole}{fraction}"))?;
+        Some(BigDecimal { unscaled, scale: i32::try_from(scale).ok()? })
+    }
+
     /// `BigDecimal.hashCode()`.
     pub fn java_hash(&self) -> i32 {
         let digits = match self.unscaled.to_i64() {
@@ -183,4 +195,24 @@ impl BigDecimal {
 fn half(number: u64) -> [u8; 4] {
     let [.., a, b, c, d] = number.to_be_bytes();
     [a, b, c, d]
+}
+
+#[cfg(test)]
+mod parse_tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_parsed() {
+        let bytes: [&[u8]; 7] = [&[0], &[0x7F], &[0x80], &[1, 0], &[0xFF, 0x7F], &[0x12; 20], &[0xEE; 20]];
+        for number in bytes.map(BigInteger::from_bytes) {
+            assert_eq!(BigInteger::parse(&number.to_string()), Some(number.clone()), "{number}");
+            for scale in [0, 1, 3, 17, 50, 90, -4, i32::MAX, i32::MIN] {
+                let decimal = BigDecimal { unscaled: number.clone(), scale };
+                let shown = decimal.to_string();
+                assert_eq!(BigDecimal::parse(&shown).map(|parsed| parsed.to_string()), Some(shown), "{scale}");
+                assert_eq!(BigDecimal::parse(&decimal.to_string()), Some(decimal));
+            }
+        }
+        assert!(["", "-", "1x", "0x1", "1.2.3", "1E"].iter().all(|text| BigDecimal::parse(text).is_none()));
+    }
 }

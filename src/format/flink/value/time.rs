@@ -66,6 +66,14 @@ impl LocalDate {
         Err(start.corrupt("date", format!("year {year}, month {month}, day {day} is no date")))
     }
 
+    /// The date of a text that `Display` wrote; `None` for any other.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (rest, day) = text.rsplit_once('-')?;
+        let (year, month) = rest.rsplit_once('-')?;
+        let date = LocalDate { year: year.parse().ok()?, month: month.parse().ok()?, day: day.parse().ok()? };
+        (date.to_string() == text).then_some(date)
+    }
+
     /// `LocalDate.hashCode()`.
     pub fn java_hash(self) -> i32 {
         let mixed = (self.year << 11).wrapping_add(i32::from(self.month) << 6).wrapping_add(i32::from(self.day));
@@ -92,9 +100,35 @@ impl LocalTime {
         }
     }
 
+    /// The time of day of a text that `Display` wrote; `None` for any other.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (clock, nanos) = text.split_once('.')?;
+        let mut parts = clock.split(':').map(|part| part.parse().ok());
+        let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
+        let time = LocalTime { hour, minute, second, nanos: nanos.parse().ok()? };
+        (time.to_string() == text).then_some(time)
+    }
+
     /// Nanoseconds since midnight.
     pub fn nano_of_day(self) -> i64 {
         let seconds = (i64::from(self.hour) * 60 + i64::from(self.minute)) * 60 + i64::from(self.second);
         seconds * 1_000_000_000 + i64::from(self.nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_parsed() {
+        for year in [0, 1, 2024, 9999, 10_000, -1, -9999, -10_000, i32::MAX, i32::MIN] {
+            let date = LocalDate { year, month: 2, day: 29 };
+            assert_eq!(LocalDate::parse(&date.to_string()), Some(date));
+        }
+        let time = LocalTime { hour: 23, minute: 5, second: 59, nanos: 1_000_000 };
+        assert_eq!(LocalTime::parse(&time.to_string()), Some(time));
+        assert!(["", "1-2-3", "2024-02-03x", "-"].iter().all(|text| LocalDate::parse(text).is_none()));
+        assert!(["", "1:2:3.4", "01:02:03", "01:02.1"].iter().all(|text| LocalTime::parse(text).is_none()));
     }
 }

@@ -100,7 +100,7 @@ impl Decoder<'_> {
         let max_parallelism = MaxParallelism::new(max).map_err(|error| refuse(&max_at, "max parallelism", &error))?;
         let parallelism =
             Parallelism::new(parallelism, max_parallelism).map_err(|error| refuse(&at, "parallelism", &error))?;
-        let assignment = self.tag("key-group assignment", KeyGroupAssignment::from_tag)?;
+        let assignment = KeyGroupAssignment::decode(&mut self.input)?;
         let key = match self.input.bool("key serializer")? {
             true => Some(SerializerSnapshot::decode(&mut self.input)?),
             false => None,
@@ -181,7 +181,8 @@ impl Decoder<'_> {
         let at = self.input.clone();
         let (sections, entries) = self.sections(range, &objects)?;
         let states = self.totals(&operator.states, true, Some(entries), &at)?;
-        Ok(KeyedHandle { format, range, objects, sections, files: Vec::new(), states })
+        let assignment = operator.assignment.clone();
+        Ok(KeyedHandle { format, range, assignment, objects, sections, files: Vec::new(), states })
     }
 
     fn database(&mut self, operator: &OperatorSnapshot, range: KeyGroupRange) -> Result<KeyedHandle> {
@@ -197,7 +198,8 @@ impl Decoder<'_> {
         check_files(&files).map_err(|error| refuse(&start, "files", &error))?;
         let at = self.input.clone();
         let states = self.totals(&operator.states, true, None, &at)?;
-        Ok(KeyedHandle { format: FormatId::NativeRocksDb, range, objects, sections: Vec::new(), files, states })
+        let (format, assignment) = (FormatId::NativeRocksDb, operator.assignment.clone());
+        Ok(KeyedHandle { format, range, assignment, objects, sections: Vec::new(), files, states })
     }
 
     fn sections(&mut self, range: KeyGroupRange, objects: &[ObjectRef]) -> Result<(Vec<SectionRef>, u64)> {

@@ -46,7 +46,7 @@ fn encode_operator(operator: &OperatorSnapshot, out: &mut Writer) -> Result<()> 
     }
     out.u32(parallelism.get());
     out.u32(max_parallelism.get());
-    out.u8(assignment.tag());
+    assignment.encode(out)?;
     out.u8(u8::from(key.is_some()));
     if let Some(key) = key {
         key.encode(out)?;
@@ -59,6 +59,11 @@ fn encode_operator(operator: &OperatorSnapshot, out: &mut Writer) -> Result<()> 
     for (position, subtask) in subtasks.iter().enumerate() {
         if usize::try_from(subtask.index.0) != Ok(position) {
             return Err(Error::invalid_input(format!("subtask {} is at position {position}", subtask.index)));
+        }
+        if let Some(handle) = subtask.keyed.as_ref().filter(|handle| handle.assignment != *assignment) {
+            let (here, whole) = (handle.assignment.name(), assignment.name());
+            let message = format!("subtask {position} assigned key groups by {here}, its operator by {whole}");
+            return Err(Error::invalid_input(message));
         }
         encode_subtask(subtask, states, out)?;
     }
@@ -100,7 +105,7 @@ fn encode_subtask(subtask: &SubtaskSnapshot, states: &[StateMeta], out: &mut Wri
 }
 
 fn encode_keyed(handle: &KeyedHandle, states: &[StateMeta], out: &mut Writer) -> Result<()> {
-    let KeyedHandle { format, range, objects, sections, files, states: totals } = handle;
+    let KeyedHandle { format, range, assignment: _, objects, sections, files, states: totals } = handle;
     out.u8(format.tag());
     out.u16(range.first().0);
     out.u16(range.last().0);
@@ -168,7 +173,7 @@ pub(super) fn encode_keyed_content(manifest: &Manifest, out: &mut Writer) -> Res
     for operator in &manifest.operators {
         out.raw(&operator.id.0);
         out.u32(operator.max_parallelism.get());
-        out.u8(operator.assignment.tag());
+        operator.assignment.encode(out)?;
         if let Some(key) = &operator.key {
             key.encode(out)?;
         }

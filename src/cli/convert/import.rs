@@ -1,0 +1,70 @@
+//! Snapshots of Apache Flink as sources: imported into a scratch directory first.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use millpond::clock::{Clock, SystemClock};
+use millpond::flink::{ImportOptions, SnapshotReader as FlinkReader, import};
+use millpond::format::manifest::SnapshotKind;
+use millpond::ids::{CheckpointId, JobId};
+use millpond::random::SystemRandom;
+use millpond::snapshot::database::ScratchDirectory;
+use millpond::snapshot::{SnapshotLabel, SnapshotReader, SnapshotTarget, publish};
+use millpond::storage::{CommitOutcome, LocalStorage, ObjectPath, Storage, layout};
+
+use super::super::failure::Failure;
+use super::super::open::Location;
+use super::super::progress::Progress;
+
+/// Steps of the bar.
+const STEPS: u64 = 1_000;
+
+/// A snapshot in the canonical format that was made from one of Flink's, and the directory it lies in.
+pub(super) struct Imported {
+    pub(super) snapshot: SnapshotReader,
+    _scratch: ScratchDirectory,
+}
+
+/// Imports the snapshot at `location`. What is not as it was in Flink is said on standard error.
+pub(super) fn imported(
+    location: &Location,
+    source: FlinkReader,
+    scratch: &Path,
+    drops_records_in_flight: bool,
+) -> Result<Imported, Failure> {
+    let source = source.with_scratch(scratch);
+    let unreadable = |error| Failure::unreadable(&error);
+    let scratch = ScratchDirectory::create_in(scratch, "import").map_err(unreadable)?;
+    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(scratch.path()).map_err(unreadable)?);
+    let directory = ObjectPath::parse("imported").map_err(unreadable)?;
+    let target = SnapshotTarget::new(Arc::clone(&storage), directory.clone(), Arc::new(SystemRandom));
+    let above = location.root.file_name().and_then(|name| name.to_str());
+    let label = SnapshotLabel {
+        job: above.and_then(layout::parse_job).unwrap_or(JobId([0; 16])),
+        checkpoint: CheckpointId(source.metadata().checkpoint_id),
+        kind: SnapshotKind::Savepoint,
+        created_ms: SystemClock.now_ms(),
+    };
+    let mut options = ImportOptions::default();
+    options.drops_records_in_flight = drops_records_in_flight;
+    let progress = Progress::new(true);
+    let imported = import(&source, label, &target, &options, &|share| {
+        progress.set((share * STEPS as f64) as u64, STEPS);
+        true
+    });
+    drop(progress);
+    let imported = imported.map_err(|error| location.failure(&error))?;
+    for note in &imported.notes {
+        let place = note.state.as_deref().or(note.operator.as_deref()).unwrap_or("snapshot");
+        // The conversion goes on whether or not anybody reads the notes.
+        let _ =
+            writeln!(io::stderr().lock(), "millpond: note: {}: {}", place.escape_debug(), note.message.escape_debug());
+    }
+    match publish(&*storage, &directory, &imported.manifest) {
+        CommitOutcome::Committed => {}
+        CommitOutcome::NotCommitted(error) | CommitOutcome::Unknown(error) => return Err(unreadable(error)),
+    }
+    let snapshot = SnapshotReader::open(storage, directory).map_err(unreadable)?;
+    Ok(Imported { snapshot, _scratch: scratch })
+}
