@@ -22,6 +22,8 @@ mod format;
 mod fuzz;
 mod memory;
 mod serializer;
+#[cfg(feature = "test-util")]
+mod simulation;
 mod snapshot;
 #[cfg(feature = "test-util")]
 mod storage;

@@ -1,6 +1,7 @@
 //! What a user configures about checkpoints, and which combinations make no sense.
 
 use crate::checkpoint::barrier::Delivery;
+use crate::checkpoint::mistake::Mistake;
 use crate::error::{Error, Result};
 
 /// Shortest accepted interval and timeout, in milliseconds.
@@ -33,6 +34,9 @@ pub struct Config {
     /// Align for this long after the trigger before overtaking; `None` overtakes at once. Only with
     /// [`unaligned`](Self::unaligned).
     pub aligned_timeout_ms: Option<u64>,
+    /// A mistake that a test has planted.
+    #[cfg(feature = "test-util")]
+    pub planted: Option<Mistake>,
 }
 
 /// What becomes of completed checkpoints when the job ends.
@@ -88,11 +92,24 @@ impl Default for Config {
             retention: Retention::RetainOnCancellation,
             unaligned: false,
             aligned_timeout_ms: None,
+            #[cfg(feature = "test-util")]
+            planted: None,
         }
     }
 }
 
 impl Config {
+    /// Whether this mistake is made. Never, without tests.
+    #[cfg(feature = "test-util")]
+    pub(super) fn errs(&self, mistake: Mistake) -> bool {
+        self.planted == Some(mistake)
+    }
+
+    #[cfg(not(feature = "test-util"))]
+    pub(super) const fn errs(&self, _: Mistake) -> bool {
+        false
+    }
+
     /// The default with periodic checkpoints.
     pub fn every(interval_ms: u64) -> Self {
         Config { interval_ms: Some(interval_ms), ..Config::default() }

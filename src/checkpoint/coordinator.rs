@@ -33,6 +33,7 @@ use super::barrier::{Alignment, Barrier, Delivery};
 use super::completed::CompletedCheckpoints;
 use super::config::Config;
 use super::event::{Abort, Action, Event, RequestId, Trigger};
+use super::mistake::Mistake;
 use super::pending::{Kind, Metadata, Pending, Progress, Subtask};
 use super::restore::ClaimMode;
 use super::shared_state::{SharedStateRegistry, View};
@@ -140,7 +141,7 @@ impl<H> Coordinator<H> {
             queue: VecDeque::new(),
             pending: BTreeMap::new(),
             completed: CompletedCheckpoints::new(config.retained),
-            registry: SharedStateRegistry::new(inheritance.view),
+            registry: registry(&config, inheritance.view),
             notified: None,
             consecutive_failures: 0,
             stopped_with: None,
@@ -310,11 +311,13 @@ impl<H> Coordinator<H> {
     /// Retires what is subsumed, unless the outcome of a publication is unknown.
     fn retire(&mut self, actions: &mut Vec<Action<H>>) {
         let uncertain = |pending: &Pending<H>| pending.publication().is_some_and(|publication| publication.uncertain);
-        if self.phase == Phase::Fenced || self.pending.values().any(uncertain) {
+        let uncertain = self.pending.values().any(uncertain) && !self.config.errs(Mistake::RetiresWhileUncertain);
+        if self.phase == Phase::Fenced || uncertain {
             return;
         }
         let bases: BTreeSet<CheckpointId> = self.pending.values().filter_map(|pending| pending.base).collect();
-        let retired = self.completed.retire(|id| bases.contains(&id));
+        let is_base = |id| bases.contains(&id) && !self.config.errs(Mistake::RetiresBases);
+        let retired = self.completed.retire(is_base);
         retired.iter().for_each(|id| self.registry.forget(*id));
         if !retired.is_empty() {
             actions.push(Action::Retire(retired));
@@ -345,7 +348,7 @@ impl<H> Coordinator<H> {
         };
         let undecided: Vec<CheckpointId> =
             self.pending.values().filter(may_be_newer).map(|pending| pending.id).collect();
-        if !undecided.is_empty() {
+        if !undecided.is_empty() && !self.config.errs(Mistake::RecoversUndecided) {
             return Recovery::Undecided(undecided);
         }
         let newest = self.completed.latest().into_iter().chain(&self.stopped_with).max_by_key(|metadata| metadata.id);
@@ -355,6 +358,11 @@ impl<H> Coordinator<H> {
     /// Every checkpoint below this id is decided: stored, or never to be. For [`gc::View::boundary`](super::gc::View).
     pub fn boundary(&self) -> CheckpointId {
         self.pending().next().unwrap_or(self.next_id)
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Completed checkpoints that are kept.
@@ -381,6 +389,16 @@ impl<H> Coordinator<H> {
     pub fn next_id(&self) -> CheckpointId {
         self.next_id
     }
+}
+
+#[cfg(feature = "test-util")]
+fn registry(config: &Config, view: View) -> SharedStateRegistry {
+    SharedStateRegistry::new(view).planted(config.planted)
+}
+
+#[cfg(not(feature = "test-util"))]
+fn registry(_: &Config, view: View) -> SharedStateRegistry {
+    SharedStateRegistry::new(view)
 }
 
 /// One moment, by both clocks.

@@ -28,6 +28,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::mistake::Mistake;
 use crate::error::{Error, Result};
 use crate::ids::CheckpointId;
 
@@ -119,6 +120,21 @@ pub struct View<N> {
     pub now_ms: i64,
     /// How long an orphan is left alone, in milliseconds.
     pub grace_ms: u64,
+    /// A mistake that a test has planted.
+    #[cfg(feature = "test-util")]
+    pub planted: Option<Mistake>,
+}
+
+impl<N> View<N> {
+    #[cfg(feature = "test-util")]
+    fn errs(&self, mistake: Mistake) -> bool {
+        self.planted == Some(mistake)
+    }
+
+    #[cfg(not(feature = "test-util"))]
+    const fn errs(&self, _: Mistake) -> bool {
+        false
+    }
 }
 
 /// What to do.
@@ -155,6 +171,7 @@ pub fn plan<N: Ord + Clone + std::fmt::Display>(view: &View<N>, role: impl Fn(&N
         manifests.filter_map(|(_, content)| names(content)).flatten().collect::<BTreeSet<&N>>()
     };
     let (dead, live) = (named.clone()(true), named(false));
+    let collects = |name: &N| dead.contains(name) && view.errs(Mistake::CollectsShared);
     let mut plan = Plan {
         boundary: Boundary { epoch: view.epoch, below: view.boundary },
         manifests: Vec::new(),
@@ -164,14 +181,16 @@ pub fn plan<N: Ord + Clone + std::fmt::Display>(view: &View<N>, role: impl Fn(&N
     };
     for name in listing {
         match role(name) {
+            None if view.errs(Mistake::CollectsForeign) => plan.objects.push(name.clone()),
             None => plan.foreign += 1,
+            Some(Role::TaskOwned) if view.errs(Mistake::CollectsTaskOwned) => plan.objects.push(name.clone()),
             Some(Role::TaskOwned | Role::Savepoint) => {}
             Some(Role::Manifest(id)) => {
                 if is_retired(view, id) {
                     plan.manifests.push(name.clone());
                 }
             }
-            Some(Role::Shared | Role::Exclusive(_)) if live.contains(name) => {}
+            Some(Role::Shared | Role::Exclusive(_)) if live.contains(name) && !collects(name) => {}
             Some(Role::Shared | Role::Exclusive(_)) if dead.contains(name) => plan.objects.push(name.clone()),
             Some(Role::Shared) => collect_orphan(view, name, true, &mut plan),
             Some(Role::Exclusive(id)) => collect_orphan(view, name, id < view.boundary, &mut plan),
@@ -206,9 +225,16 @@ fn names<N>(content: &Content<N>) -> Option<&BTreeSet<N>> {
 /// Whether the checkpoint is decided, not kept, not being read, and there is a manifest to delete. One that is damaged is
 /// deleted, too, if it is not kept: what it named becomes an orphan.
 fn is_retired<N>(view: &View<N>, id: CheckpointId) -> bool {
-    let leased = view.leases.iter().any(|lease| lease.id == id && lease.expires_ms > view.now_ms);
-    let sealed = matches!(view.manifests.get(&id), None | Some(Content::Sealed));
-    id < view.boundary && !view.kept.contains(&id) && !leased && !sealed
+    let holds = |lease: &Lease| lease.expires_ms > view.now_ms || view.errs(Mistake::LeasesNeverEnd);
+    let leased = view.leases.iter().any(|lease| lease.id == id && holds(lease));
+    let sealed = match view.manifests.get(&id) {
+        None => true,
+        Some(Content::Sealed) => !view.errs(Mistake::CollectsSeals),
+        Some(Content::Names(_) | Content::Unreadable { .. }) => false,
+    };
+    let decided = id < view.boundary || view.errs(Mistake::CollectsUndecided);
+    let kept = view.kept.contains(&id) && !view.errs(Mistake::CollectsKept);
+    decided && !kept && (!leased || view.errs(Mistake::CollectsLeased)) && !sealed
 }
 
 fn check_complete<N: Ord + std::fmt::Display>(
@@ -216,7 +242,7 @@ fn check_complete<N: Ord + std::fmt::Display>(
     role: impl Fn(&N) -> Option<Role>,
 ) -> Result<&BTreeSet<N>> {
     let disabled = |why: String| Error::unavailable(format!("nothing is collected: {why}"));
-    if view.epoch != view.highest_epoch {
+    if view.epoch != view.highest_epoch && !view.errs(Mistake::CollectsFenced) {
         let (ours, other) = (view.epoch, view.highest_epoch);
         return Err(Error::aborted(format!("nothing is collected: epoch {other} has taken over from epoch {ours}")));
     }
@@ -224,6 +250,7 @@ fn check_complete<N: Ord + std::fmt::Display>(
     for name in listing {
         if let Some(Role::Manifest(id)) = role(name)
             && !view.manifests.contains_key(&id)
+            && !view.errs(Mistake::UnreadIsEmpty)
         {
             return Err(disabled(format!("{name} is listed, but was not read")));
         }
@@ -231,13 +258,16 @@ fn check_complete<N: Ord + std::fmt::Display>(
     for (id, content) in &view.manifests {
         if let Content::Unreadable { reason } = content
             && !is_retired(view, *id)
+            && !view.errs(Mistake::UnreadableIsEmpty)
         {
             return Err(disabled(format!("checkpoint {id} is in use, but its manifest cannot be read: {reason}")));
         }
     }
     match view.kept.iter().find(|id| !matches!(view.manifests.get(id), Some(Content::Names(_)))) {
-        Some(id) => Err(disabled(format!("checkpoint {id} is kept, but has no manifest"))),
-        None => Ok(listing),
+        Some(id) if !view.errs(Mistake::KeptMayBeMissing) => {
+            Err(disabled(format!("checkpoint {id} is kept, but has no manifest")))
+        }
+        _ => Ok(listing),
     }
 }
 
@@ -248,7 +278,10 @@ fn collect_orphan<N: Ord + Clone>(view: &View<N>, name: &N, decided: bool, plan:
     // A clock that went back makes it as young as can be.
     seen.since_ms = seen.since_ms.min(view.now_ms);
     let age_ms = u64::try_from(view.now_ms.saturating_sub(seen.since_ms)).unwrap_or(0);
-    if decided && seen.next_id <= view.boundary && age_ms >= view.grace_ms {
+    let decided = decided || view.errs(Mistake::CollectsPendingDirectory);
+    let unneeded = seen.next_id <= view.boundary || view.errs(Mistake::CollectsUploads);
+    let old = age_ms >= view.grace_ms || view.errs(Mistake::GraceIgnored);
+    if decided && unneeded && old && !view.errs(Mistake::OrphansStay) {
         plan.objects.push(name.clone());
     } else {
         plan.seen.insert(name.clone(), seen);

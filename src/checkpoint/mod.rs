@@ -20,6 +20,10 @@ pub mod event;
 pub mod gc;
 pub mod inventory;
 pub mod job;
+#[cfg(not(feature = "test-util"))]
+mod mistake;
+#[cfg(feature = "test-util")]
+pub mod mistake;
 pub mod pending;
 pub mod rescale;
 pub mod restart;

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::mistake::Mistake;
 use crate::codec::Digest;
 use crate::error::{Error, Result};
 use crate::format::manifest::ObjectRef;
@@ -31,6 +32,8 @@ pub struct SharedStateRegistry {
     view: View,
     objects: BTreeMap<String, Entry>,
     checkpoints: BTreeMap<CheckpointId, BTreeSet<String>>,
+    #[cfg(feature = "test-util")]
+    planted: Option<Mistake>,
 }
 
 #[derive(Debug, Clone)]
@@ -42,7 +45,30 @@ struct Entry {
 impl SharedStateRegistry {
     /// An empty registry.
     pub fn new(view: View) -> Self {
-        SharedStateRegistry { view, objects: BTreeMap::new(), checkpoints: BTreeMap::new() }
+        SharedStateRegistry {
+            view,
+            objects: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            #[cfg(feature = "test-util")]
+            planted: None,
+        }
+    }
+
+    /// The same, with a mistake.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn planted(self, planted: Option<Mistake>) -> Self {
+        SharedStateRegistry { planted, ..self }
+    }
+
+    #[cfg(feature = "test-util")]
+    fn errs(&self, mistake: Mistake) -> bool {
+        self.planted == Some(mistake)
+    }
+
+    #[cfg(not(feature = "test-util"))]
+    const fn errs(&self, _: Mistake) -> bool {
+        false
     }
 
     /// Whether everything completed is in it.
@@ -86,10 +112,11 @@ impl SharedStateRegistry {
 
     /// Forgets a checkpoint that is gone. An unknown one, or one forgotten before, changes nothing.
     pub fn forget(&mut self, id: CheckpointId) {
+        let for_all = self.errs(Mistake::ForgetsForAll);
         for name in self.checkpoints.remove(&id).unwrap_or_default() {
             if let Some(entry) = self.objects.get_mut(&name) {
                 entry.holders.remove(&id);
-                if entry.holders.is_empty() {
+                if entry.holders.is_empty() || for_all {
                     self.objects.remove(&name);
                 }
             }
@@ -98,7 +125,8 @@ impl SharedStateRegistry {
 
     /// Whether the checkpoint references an object of exactly this identity.
     pub fn holds(&self, id: CheckpointId, object: &ObjectRef) -> bool {
-        self.objects.get(&object.name).is_some_and(|entry| entry.holders.contains(&id) && entry.object == *object)
+        let same = |entry: &Entry| entry.object == *object || self.errs(Mistake::HoldsByName);
+        self.objects.get(&object.name).is_some_and(|entry| entry.holders.contains(&id) && same(entry))
     }
 
     /// The checkpoints that reference an object, ascending.

@@ -175,6 +175,8 @@ impl World {
                     seen: seen.clone(),
                     now_ms: self.now_ms,
                     grace_ms: GRACE_MS,
+                    #[cfg(feature = "test-util")]
+                    planted: super::planted(),
                 };
                 match plan(&view, |name| role(name)) {
                     Ok(plan) => {
@@ -228,6 +230,12 @@ fn run(seed: u64) -> usize {
     }
     settle(&mut world, seen);
     deleted
+}
+
+/// One seed; panics if something in use is gone.
+#[cfg(feature = "test-util")]
+pub(super) fn check(seed: u64) {
+    run(seed);
 }
 
 /// Without writers and readers, a few rounds leave exactly what is kept.

@@ -121,6 +121,8 @@ impl Store {
             seen: self.seen.clone(),
             now_ms: job.now_ms,
             grace_ms,
+            #[cfg(feature = "test-util")]
+            planted: super::planted(),
         }
     }
 
@@ -158,7 +160,9 @@ impl Store {
 
 impl Job {
     pub(super) fn config(retained: u32) -> Config {
-        Config { retained, max_concurrent: 2, tolerable_failures: 99, timeout_ms: 10_000, ..Config::default() }
+        let config =
+            Config { retained, max_concurrent: 2, tolerable_failures: 99, timeout_ms: 10_000, ..Config::default() };
+        super::configured(config)
     }
 
     /// A coordinator of the next epoch, its job running.

@@ -76,6 +76,7 @@ impl World {
             unaligned: concurrent == 1 && pick(&random, 2) == 0,
             ..Config::every(100 + pick(&random, 400))
         };
+        let config = super::configured(config);
         let coordinator = Coordinator::new(config.clone(), Inheritance::default()).unwrap();
         let subtasks = (0..3).map(|index| Subtask { operator: OperatorId::from_uid("a"), index: SubtaskIndex(index) });
         World {
@@ -418,6 +419,12 @@ fn run(seed: u64, steps: u64) -> (u64, Vec<Line>) {
         std::panic::resume_unwind(panic);
     }
     (world.completions, world.log)
+}
+
+/// One seed; panics if anything is lost.
+#[cfg(feature = "test-util")]
+pub(super) fn check(seed: u64) {
+    run(seed, 600);
 }
 
 /// `MILLPOND_SEEDS=10000 cargo test --test main checkpoint::model` runs more of them, `MILLPOND_SEED=7` one again.

@@ -360,7 +360,7 @@ fn s_11_a_coordinator_that_goes_away_deletes_nothing() {
 /// FLINK-35803, FLINK-36125: discarding twice freed what was in use. Sets instead of counts.
 #[test]
 fn s_12_forgetting_twice_frees_nothing_in_use() {
-    let mut registry = SharedStateRegistry::new(View::Complete);
+    let mut registry = super::registry(View::Complete);
     registry.register(id(1), &[object("segment", "S")]).unwrap();
     registry.register(id(2), &[object("segment", "S")]).unwrap();
     registry.forget(id(1));
@@ -518,3 +518,58 @@ fn the_register_lists_every_scenario_here() {
         assert!(register.contains(&format!("| S-{number:02} |")), "S-{number:02} is not in the register");
     }
 }
+
+/// What the bank of mistakes tries (see `checkpoint::bank`).
+#[cfg(feature = "test-util")]
+pub(super) const CASES: &[(&str, fn())] = &[
+    (
+        "s_01_a_late_deletion_meets_the_registry_of_the_next_coordinator",
+        s_01_a_late_deletion_meets_the_registry_of_the_next_coordinator,
+    ),
+    (
+        "s_02_a_savepoint_does_not_subsume_the_base_of_the_next_checkpoint",
+        s_02_a_savepoint_does_not_subsume_the_base_of_the_next_checkpoint,
+    ),
+    (
+        "s_03_an_aborted_checkpoint_takes_nothing_from_its_neighbour",
+        s_03_an_aborted_checkpoint_takes_nothing_from_its_neighbour,
+    ),
+    (
+        "s_03_what_a_pending_checkpoint_uploaded_cannot_be_built_on",
+        s_03_what_a_pending_checkpoint_uploaded_cannot_be_built_on,
+    ),
+    ("s_04_a_borrowed_checkpoint_is_never_touched", s_04_a_borrowed_checkpoint_is_never_touched),
+    ("s_04_a_claimed_checkpoint_goes_when_nothing_names_it", s_04_a_claimed_checkpoint_goes_when_nothing_names_it),
+    ("s_05_one_local_name_never_becomes_one_object_name", s_05_one_local_name_never_becomes_one_object_name),
+    (
+        "s_05_the_same_name_with_another_content_is_refused_before_it_can_complete",
+        s_05_the_same_name_with_another_content_is_refused_before_it_can_complete,
+    ),
+    (
+        "s_07_the_first_checkpoint_after_claiming_a_savepoint_is_self_contained",
+        s_07_the_first_checkpoint_after_claiming_a_savepoint_is_self_contained,
+    ),
+    (
+        "s_08_a_cancelled_upload_leaves_no_orphan_after_the_grace",
+        s_08_a_cancelled_upload_leaves_no_orphan_after_the_grace,
+    ),
+    ("s_09_an_unknown_outcome_converges_and_deletes_nothing", s_09_an_unknown_outcome_converges_and_deletes_nothing),
+    ("s_10_recovery_never_drops_what_it_cannot_read", s_10_recovery_never_drops_what_it_cannot_read),
+    ("s_11_a_coordinator_that_goes_away_deletes_nothing", s_11_a_coordinator_that_goes_away_deletes_nothing),
+    ("s_12_forgetting_twice_frees_nothing_in_use", s_12_forgetting_twice_frees_nothing_in_use),
+    ("s_13_only_names_of_ours_are_ever_deleted", s_13_only_names_of_ours_are_ever_deleted),
+    ("s_14_a_stalled_writer_learns_that_it_was_passed_over", s_14_a_stalled_writer_learns_that_it_was_passed_over),
+    (
+        "s_15_what_is_uploaded_but_not_published_survives_the_greediest_collector",
+        s_15_what_is_uploaded_but_not_published_survives_the_greediest_collector,
+    ),
+    ("s_16_a_lease_protects_a_slow_reader_until_it_expires", s_16_a_lease_protects_a_slow_reader_until_it_expires),
+    (
+        "s_17_every_refused_create_is_decided_by_reading_the_slot",
+        s_17_every_refused_create_is_decided_by_reading_the_slot,
+    ),
+    (
+        "s_27_another_max_parallelism_is_an_error_that_names_both",
+        s_27_another_max_parallelism_is_an_error_that_names_both,
+    ),
+];

@@ -202,7 +202,7 @@ fn show(action: &Action<String>) -> String {
 impl Script {
     fn new() -> Self {
         Script {
-            config: Config::default(),
+            config: super::configured(Config::default()),
             inheritance: Inheritance::default(),
             coordinator: None,
             tickets: BTreeMap::new(),
@@ -218,7 +218,7 @@ impl Script {
             Some(&"none") => Retention::None,
             Some(other) => panic!("retention {other:?}"),
         };
-        self.config = Config {
+        self.config = super::configured(Config {
             interval_ms: number("interval"),
             delivery: if words.contains(&"at-least-once") { Delivery::AtLeastOnce } else { Delivery::ExactlyOnce },
             min_pause_ms: number("min-pause").unwrap_or(0),
@@ -229,7 +229,8 @@ impl Script {
             retention,
             unaligned: words.contains(&"unaligned"),
             aligned_timeout_ms: number("aligned-timeout"),
-        };
+            ..Config::default()
+        });
         for text in options(words, "completed") {
             let (number, objects) = text.split_once('+').unwrap_or((text, ""));
             let mut snapshot = SubtaskSnapshot::exclusive("a/0".to_string());
@@ -327,6 +328,10 @@ macro_rules! scripts {
                 check(stringify!($name), include_str!(concat!(stringify!($name), ".txt")));
             }
         )*
+
+        /// What the bank of mistakes tries (see `checkpoint::bank`).
+        #[cfg(feature = "test-util")]
+        pub(super) const CASES: &[(&str, fn())] = &[$((stringify!($name), $name)),*];
     };
 }
 

@@ -135,7 +135,7 @@ impl World {
             tolerable_failures: 1_000,
             ..Config::every(40)
         };
-        let coordinator = Coordinator::new(config, Inheritance::default()).unwrap();
+        let coordinator = Coordinator::new(super::configured(config), Inheritance::default()).unwrap();
         World {
             random,
             coordinator,
@@ -447,6 +447,12 @@ fn check_exactly_once(seed: u64, committed: &[Record]) {
         counts.sort_unstable();
         assert_eq!(counts, (1..=u64::try_from(counts.len()).unwrap()).collect::<Vec<_>>(), "seed {seed}, key {key}");
     }
+}
+
+/// One job; panics if anything is lost or repeated.
+#[cfg(feature = "test-util")]
+pub(super) fn run(seed: u64) {
+    check_exactly_once(seed, &World::new(seed, Delivery::ExactlyOnce).run());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 mod files;
 mod job;
 mod objects;
-mod power;
+pub(crate) mod power;
 
 use std::sync::Arc;
 

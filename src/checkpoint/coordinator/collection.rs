@@ -1,6 +1,7 @@
 //! Collecting what the subtasks acknowledge.
 
 use super::super::event::{Abort, Action};
+use super::super::mistake::Mistake;
 use super::super::pending::{Pending, Subtask, SubtaskSnapshot};
 use super::{Coordinator, Now};
 use crate::error::{Error, Result};
@@ -30,27 +31,35 @@ impl<H> Coordinator<H> {
 
     /// Refuses what could make the checkpoint name an object that is gone or is another than its writer thinks.
     fn check_snapshot(&self, pending: &Pending<H>, snapshot: &SubtaskSnapshot<H>) -> Result<()> {
-        if let (true, Some(object)) = (pending.kind.is_savepoint(), snapshot.shared().next()) {
+        let is_savepoint = pending.kind.is_savepoint() && !self.config.errs(Mistake::SavepointShares);
+        if let (true, Some(object)) = (is_savepoint, snapshot.shared().next()) {
             return Err(Error::invalid_input(format!(
                 "a savepoint must be self-contained, but the snapshot references shared object {}",
                 object.name
             )));
         }
-        if let Some(object) = snapshot.shared().find(|object| object.scope != ObjectScope::Shared) {
+        let elsewhere = |object: &&ObjectRef| object.scope != ObjectScope::Shared;
+        let elsewhere = snapshot.shared().find(elsewhere).filter(|_| !self.config.errs(Mistake::ScopeUnchecked));
+        if let Some(object) = elsewhere {
             return Err(Error::invalid_input(format!("object {} is named as shared but lies elsewhere", object.name)));
         }
         for object in &snapshot.reused {
             self.check_reuse(pending.base, object)?;
         }
         for object in &snapshot.uploaded {
-            self.registry.check(object)?;
-            self.pending.values().try_for_each(|other| other.check(object))?;
+            if !self.config.errs(Mistake::AcceptsTwoContents) {
+                self.registry.check(object)?;
+            }
+            if !self.config.errs(Mistake::AcceptsTwoPendingContents) {
+                self.pending.values().try_for_each(|other| other.check(object))?;
+            }
         }
         Ok(())
     }
 
     fn check_reuse(&self, base: Option<CheckpointId>, object: &ObjectRef) -> Result<()> {
         match base {
+            _ if self.config.errs(Mistake::ReusesAnything) => Ok(()),
             Some(base) if self.registry.holds(base, object) => Ok(()),
             Some(base) => Err(Error::invalid_input(format!(
                 "shared object {} is taken over from checkpoint {base}, which does not reference it, or not with this content",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::config::Termination;
 use super::super::event::{Abort, Action, JobFailure};
+use super::super::mistake::Mistake;
 use super::super::pending::{Kind, Pending, Stop};
 use super::{Coordinator, Now, Phase};
 use crate::ids::CheckpointId;
@@ -18,6 +19,9 @@ impl<H> Coordinator<H> {
         actions.extend(pending.request.map(|request| Action::Answer { request, result: Ok(id) }));
         match &pending.kind {
             Kind::Checkpoint => self.complete_checkpoint(now, &pending, actions),
+            Kind::Savepoint(_) if self.config.errs(Mistake::SavepointSubsumes) => {
+                self.complete_checkpoint(now, &pending, actions);
+            }
             Kind::Savepoint(savepoint) if savepoint.stop.is_some() => self.complete_stop(&pending, actions),
             // Side effects are left to the next checkpoint: the job would not recover from this savepoint.
             Kind::Savepoint(_) => {}
@@ -137,7 +141,7 @@ impl<H> Coordinator<H> {
         self.phase = Phase::Terminated;
         self.turn_down_queued(&Abort::NotRunning, actions);
         self.abort_collecting(now, &Abort::NotRunning, actions);
-        if self.config.retention.discards_on(termination) {
+        if self.config.retention.discards_on(termination) || self.config.errs(Mistake::SuspensionDiscards) {
             self.discard = true;
             self.completed.subsume_all();
         }

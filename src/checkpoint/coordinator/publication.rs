@@ -1,6 +1,7 @@
 //! Storing the metadata, and finding out whether it was stored.
 
 use super::super::event::{Abort, Action, JobFailure, Outcome, Slot, Ticket};
+use super::super::mistake::Mistake;
 use super::super::pending::{Pending, Publication};
 use super::{Coordinator, Now, Phase};
 use crate::ids::CheckpointId;
@@ -27,9 +28,18 @@ impl<H> Coordinator<H> {
         actions: &mut Vec<Action<H>>,
     ) {
         let Some(publication) = self.pending.get_mut(&id).and_then(Pending::publication_mut) else { return };
-        let awaited = publication.ticket == ticket;
+        let awaited = publication.ticket == ticket || self.config.errs(Mistake::BelievesLateReports);
         match outcome {
             Outcome::Committed => return self.complete(now, id, actions),
+            Outcome::PassedOver if self.config.errs(Mistake::PassedOverIsCommitted) => {
+                return self.complete(now, id, actions);
+            }
+            Outcome::Unknown { .. } if self.config.errs(Mistake::UnknownIsFailure) => {
+                return self.give_up(now, id, actions);
+            }
+            Outcome::NotCommitted { .. } if self.config.errs(Mistake::RefusalIsFinal) => {
+                return self.give_up(now, id, actions);
+            }
             Outcome::PassedOver => return self.fence(id, actions),
             Outcome::NotCommitted { reason } if awaited => publication.reason = reason,
             Outcome::Unknown { reason } if awaited => (publication.reason, publication.uncertain) = (reason, true),
@@ -49,9 +59,14 @@ impl<H> Coordinator<H> {
         actions: &mut Vec<Action<H>>,
     ) {
         let Some(publication) = self.pending.get_mut(&id).and_then(Pending::publication_mut) else { return };
-        let awaited = publication.ticket == ticket;
+        let awaited = publication.ticket == ticket || self.config.errs(Mistake::BelievesLateReports);
         match found {
             Slot::Ours => self.complete(now, id, actions),
+            Slot::Foreign if self.config.errs(Mistake::ForeignIsOurs) => self.complete(now, id, actions),
+            Slot::Sealed if self.config.errs(Mistake::SealedIsOurs) => self.complete(now, id, actions),
+            Slot::Unreadable { .. } if self.config.errs(Mistake::UnreadableIsAbsent) => {
+                self.on_absent(now, id, actions)
+            }
             Slot::Foreign => self.on_foreign(now, id, actions),
             Slot::Sealed => self.give_up(now, id, actions),
             Slot::Unreadable { reason } if awaited => {
@@ -70,7 +85,7 @@ impl<H> Coordinator<H> {
         let Some(publication) = pending.publication_mut() else { return };
         if again && !publication.sealing && publication.attempt < MAX_ATTEMPTS {
             actions.push(publication.publish());
-        } else if publication.uncertain {
+        } else if publication.uncertain && !self.config.errs(Mistake::GivesUpUnsealed) {
             publication.sealing = true;
             actions.push(publication.look());
         } else {

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use crate::checkpoint::config::Config;
+use crate::checkpoint::mistake::Mistake;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Control, Record};
 use crate::ids::CheckpointId;
@@ -30,6 +32,8 @@ pub(super) struct Chain {
     layout: JobLayout,
     last: Record,
     first: CheckpointId,
+    never_passed_over: bool,
+    never_persists: bool,
 }
 
 /// The record of a job that counts; `None` for one that nobody has coordinated yet.
@@ -84,13 +88,26 @@ impl Chain {
             match found {
                 Some(found) if found == wanted => {
                     settle(&**storage, &layout, &wanted, outcome)?;
-                    return Ok(Chain { storage: Arc::clone(storage), layout, last: wanted, first });
+                    return Ok(Chain {
+                        storage: Arc::clone(storage),
+                        layout,
+                        last: wanted,
+                        first,
+                        never_passed_over: false,
+                        never_persists: false,
+                    });
                 }
                 Some(found) if found.number > number => {}
                 _ => return Err(not_created(outcome)),
             }
         }
         Err(Error::unavailable("several coordinators are taking over this job at the same time; start one of them"))
+    }
+
+    /// Takes over the mistakes that a test has planted.
+    pub(super) fn plant(&mut self, config: &Config) {
+        self.never_passed_over = config.errs(Mistake::NeverPassedOver);
+        self.never_persists = config.errs(Mistake::RecordNotPersisted);
     }
 
     /// The last record of this coordinator.
@@ -114,7 +131,9 @@ impl Chain {
             let outcome = create(&*self.storage, &self.layout, &wanted)?;
             let found = read(&*self.storage, &self.layout)?.ok_or_else(|| vanished(&self.layout))?;
             if found == wanted {
-                settle(&*self.storage, &self.layout, &wanted, outcome)?;
+                if !self.never_persists {
+                    settle(&*self.storage, &self.layout, &wanted, outcome)?;
+                }
                 self.last = wanted;
                 return Ok(());
             }
@@ -137,7 +156,7 @@ impl Chain {
     }
 
     fn is_own(&self, record: &Record) -> bool {
-        (record.epoch, record.holder) == (self.last.epoch, self.last.holder)
+        (record.epoch, record.holder) == (self.last.epoch, self.last.holder) || self.never_passed_over
     }
 
     /// Deletes records that no longer count.

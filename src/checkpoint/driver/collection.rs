@@ -11,6 +11,7 @@ use super::lease;
 use super::slot::{Found, Location};
 use super::{Driver, SeenOrphans};
 use crate::checkpoint::gc::{self, Content, Lease, Plan, Role, View};
+use crate::checkpoint::mistake::Mistake;
 use crate::checkpoint::shared_state;
 use crate::error::{Error, Result};
 use crate::format::manifest::Manifest;
@@ -100,13 +101,15 @@ impl Driver {
     }
 
     fn collect_all(&mut self, now_ms: i64) -> Result<Collection> {
-        if self.coordinator.is_publishing() {
+        if self.coordinator.is_publishing() && !self.errs(Mistake::CollectsWhilePublishing) {
             return Err(Error::unavailable("nothing is collected: a manifest may be on its way"));
         }
         let plan = self.plan(now_ms)?;
         if !plan.is_empty() {
-            self.record(now_ms, plan.boundary.below)?;
-            let leased = self.leases()?;
+            if !self.errs(Mistake::DeletesBeforeRecord) {
+                self.record(now_ms, plan.boundary.below)?;
+            }
+            let leased = if self.errs(Mistake::LeasesReadOnce) { Vec::new() } else { self.leases()? };
             let taken = |name: &ObjectPath| match self.layout.member(name) {
                 Some(Member::Manifest(id)) => leased.iter().any(|lease| lease.id == id && lease.expires_ms > now_ms),
                 _ => false,
@@ -114,7 +117,11 @@ impl Driver {
             if let Some(name) = plan.manifests.iter().find(|name| taken(name)) {
                 return Err(Error::unavailable(format!("nothing is collected: somebody has begun to read {name}")));
             }
-            for name in plan.manifests.iter().chain(&plan.objects) {
+            let mut order: Vec<&ObjectPath> = plan.manifests.iter().chain(&plan.objects).collect();
+            if self.errs(Mistake::ObjectsBeforeManifests) {
+                order.reverse();
+            }
+            for name in order {
                 self.storage.delete(name)?;
             }
         }
@@ -137,14 +144,15 @@ impl Driver {
     }
 
     fn leases(&self) -> Result<Vec<Lease>> {
-        let skew_ms = self.collector.skew_ms;
+        let skew_ms = if self.errs(Mistake::SkewIgnored) { 0 } else { self.collector.skew_ms };
         let later = |lease: Lease| Lease { expires_ms: lease.expires_ms.saturating_add_unsigned(skew_ms), ..lease };
         Ok(lease::read_all(&*self.storage, &self.layout)?.into_iter().map(|(_, lease)| later(lease)).collect())
     }
 
     /// The order of looking is that of [`gc`].
     fn plan(&self, now_ms: i64) -> Result<Plan<ObjectPath>> {
-        if self.coordinator.registry().view() == shared_state::View::Partial {
+        let is_partial = self.coordinator.registry().view() == shared_state::View::Partial;
+        if is_partial && !self.errs(Mistake::CollectsPartialView) {
             return Err(Error::unavailable(
                 "nothing is collected: some checkpoints could not be read when the job was taken over, and what they name \
                  may be in use; repair or remove them, and start again",
@@ -170,6 +178,8 @@ impl Driver {
             seen: self.collector.seen.clone(),
             now_ms,
             grace_ms: self.collector.grace_ms,
+            #[cfg(feature = "test-util")]
+            planted: self.coordinator.config().planted,
         };
         gc::plan(&view, |name| role(&self.layout, name))
     }
@@ -178,7 +188,8 @@ impl Driver {
     fn collect_origin(&mut self, now_ms: i64, collection: &mut Collection) -> Result<()> {
         let record = self.chain.last().clone();
         let Some(origin) = record.origin.filter(|_| record.claimed) else { return Ok(()) };
-        if self.coordinator.completed().in_use().any(|id| id == origin.checkpoint) {
+        let needed = self.coordinator.completed().in_use().any(|id| id == origin.checkpoint);
+        if needed && !self.errs(Mistake::OriginTooSoon) {
             return Ok(());
         }
         if record.kept.contains(&origin.checkpoint) {
@@ -336,6 +347,8 @@ fn delete_checkpoint(
         now_ms,
         // Orphans are left to whoever collects that job.
         grace_ms: u64::MAX,
+        #[cfg(feature = "test-util")]
+        planted: None,
     };
     let plan = gc::plan(&view, |name| role(&layout, name))?;
     for name in plan.manifests.iter().chain(&plan.objects) {

@@ -11,6 +11,7 @@ use super::{Driver, Places, Start};
 use crate::checkpoint::config::Config;
 use crate::checkpoint::coordinator::{Coordinator, Inheritance};
 use crate::checkpoint::job::{Job, Reports, metadata_of, recorded_operators};
+use crate::checkpoint::mistake::Mistake;
 use crate::checkpoint::pending::{Metadata, Subtask};
 use crate::checkpoint::restore::{ClaimMode, Fallback, Latest, Matching, Reading, choose_latest, match_operators};
 use crate::error::{Error, Result};
@@ -185,7 +186,8 @@ impl Driver {
     pub fn open(setup: Setup, now_ms: i64) -> Result<Opened> {
         setup.config.validate()?;
         let layout = JobLayout::new(setup.job.id());
-        let taken = Taken::take(&setup, layout, now_ms)?;
+        let mut taken = Taken::take(&setup, layout, now_ms)?;
+        taken.chain.plant(&setup.config);
         let slots = taken.read_slots(&setup, layout)?;
         let latest = choose_latest(slots, taken.chain.first_id(), setup.fallback)?;
         taken.start(setup, layout, latest, now_ms)
@@ -214,7 +216,8 @@ impl Taken {
     /// Reads every slot that may hold a checkpoint that counts. Listing only tells where to look besides.
     fn read_slots(&self, setup: &Setup, layout: JobLayout) -> Result<Slots> {
         let record = self.chain.last();
-        let counts = |id: &&CheckpointId| **id >= record.below || record.kept.contains(id);
+        let everything = setup.config.errs(Mistake::CountsEverything);
+        let counts = |id: &&CheckpointId| **id >= record.below || record.kept.contains(id) || everything;
         let mut slots = Slots::new();
         let known: BTreeSet<&CheckpointId> = self.listed.iter().chain(&record.kept).filter(counts).collect();
         for id in known {
@@ -227,7 +230,10 @@ impl Taken {
             };
             let reading = match location.read(setup.depth, |manifest| check_identity(&location, manifest, *id, layout))
             {
-                Reading::Complete(manifest) => match make_durable(&location, record.kept.contains(id)) {
+                Reading::Complete(manifest) => match make_durable(
+                    &location,
+                    record.kept.contains(id) || setup.config.errs(Mistake::TakeoverNotPersisted),
+                ) {
                     Ok(()) => Reading::Complete((manifest, location)),
                     Err(error) => Reading::Unavailable { reason: error.to_string() },
                 },
@@ -236,6 +242,8 @@ impl Taken {
                 }
                 Reading::Absent => Reading::Absent,
                 Reading::Sealed => Reading::Sealed,
+                Reading::Damaged { .. } if setup.config.errs(Mistake::SkipsDamaged) => Reading::Absent,
+                Reading::Unavailable { .. } if setup.config.errs(Mistake::SkipsUnavailable) => Reading::Absent,
                 Reading::Damaged { reason } => Reading::Damaged { reason },
                 Reading::Unavailable { reason } => Reading::Unavailable { reason },
             };
@@ -260,7 +268,10 @@ impl Taken {
                 elsewhere.insert(*id, location.clone());
             }
         }
-        let mut next_id = next_id.max(self.chain.first_id());
+        let mut next_id = match setup.config.errs(Mistake::ForgetsUsedIds) {
+            true => chosen.as_ref().map_or(CheckpointId(1), |(id, _)| id.next()),
+            false => next_id.max(self.chain.first_id()),
+        };
         let mut origin = None;
         let mut restored = None;
         let given = setup.origin.clone().or_else(|| self.recorded_origin());
@@ -271,7 +282,7 @@ impl Taken {
             (None, Some(from)) => {
                 let restore = self.start_from(&setup, from, now_ms)?;
                 next_id = next_id.max(restore.1.id.next());
-                if from.claim == ClaimMode::Claim {
+                if from.claim == ClaimMode::Claim || setup.config.errs(Mistake::BorrowedIsOwned) {
                     elsewhere.insert(restore.1.id, restore.0.location.clone());
                     completed.push(restore.1);
                 } else {
@@ -324,9 +335,11 @@ impl Taken {
             place: from.place.clone(),
             directory: from.directory.to_string(),
         };
-        let claimed = from.claim == ClaimMode::Claim;
+        let claimed = from.claim == ClaimMode::Claim || setup.config.errs(Mistake::BorrowedIsOwned);
         if claimed {
             make_durable(&restore.location, false)?;
+        }
+        if claimed && !setup.config.errs(Mistake::ClaimNotAnnounced) {
             take_from(setup, &restore.location, now_ms)?;
         }
         let reserved = self
@@ -336,7 +349,7 @@ impl Taken {
             .max(CheckpointId(manifest.checkpoint.0.saturating_add(1).saturating_add(chain::RESERVED_IDS)));
         self.chain.append(now_ms, |record| {
             record.origin = Some(recorded.clone());
-            record.claimed = claimed;
+            record.claimed = claimed && !setup.config.errs(Mistake::ClaimNotRecorded);
             record.reserved = reserved;
         })?;
         Ok((restore, metadata))
@@ -370,7 +383,9 @@ impl Taken {
             allow_non_restored: setup.allow_non_restored,
             passed_over: false,
         };
-        driver.record(now_ms, below)?;
+        if !driver.errs(Mistake::TakeoverNotRecorded) {
+            driver.record(now_ms, below)?;
+        }
         Ok(driver)
     }
 }

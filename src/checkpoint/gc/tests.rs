@@ -51,6 +51,8 @@ fn view() -> View<String> {
         seen: BTreeMap::new(),
         now_ms: 1_000,
         grace_ms: 100,
+        #[cfg(feature = "test-util")]
+        planted: None,
     }
 }
 

@@ -119,6 +119,20 @@ proptest! {
         prop_assert_eq!(next, max);
     }
 
+    /// Whatever a key hashes to: the subtask that is given its group is the one that records of the key go to.
+    #[test]
+    fn every_key_is_in_the_range_of_its_subtask((max, old, new) in scales(), hash: u64) {
+        let bound = MaxParallelism::new(max).unwrap();
+        let scale = rescale(max, old, new);
+        let group = bound.group_of_hash(hash);
+        let plan = scale.keyed(&ranges(max, old)).unwrap();
+        let holds = |shares: &Vec<KeyedShare>| shares.iter().any(|share| share.groups.contains(group));
+        let holders: Vec<usize> = (0..plan.shares.len()).filter(|subtask| holds(&plan.shares[*subtask])).collect();
+        let owner = subtask_of_group(group, scale.new_parallelism(), bound);
+        prop_assert_eq!(&holders, &[usize::try_from(owner).unwrap()]);
+        prop_assert!(scale.range_of(SubtaskIndex(owner)).unwrap().contains(group));
+    }
+
     #[test]
     fn there_and_back_is_where_it_was((max, p, q) in scales()) {
         let there = rescale(max, p, q).keyed(&ranges(max, p)).unwrap();

@@ -169,3 +169,22 @@ fn an_origin_that_is_not_there_or_not_whole_is_an_error() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(error.message().contains("take another one"), "{error}");
 }
+
+/// What the bank of mistakes tries (see `checkpoint::bank`).
+#[cfg(feature = "test-util")]
+pub(in crate::checkpoint) const CASES: &[(&str, fn())] = &[
+    ("s_04_the_driver_never_touches_what_is_borrowed", s_04_the_driver_never_touches_what_is_borrowed),
+    (
+        "s_04_the_driver_deletes_what_is_claimed_when_nothing_names_it",
+        s_04_the_driver_deletes_what_is_claimed_when_nothing_names_it,
+    ),
+    (
+        "a_claimed_savepoint_goes_with_everything_it_names_and_nothing_else",
+        a_claimed_savepoint_goes_with_everything_it_names_and_nothing_else,
+    ),
+    (
+        "a_job_with_checkpoints_of_its_own_is_not_started_from_something_else",
+        a_job_with_checkpoints_of_its_own_is_not_started_from_something_else,
+    ),
+    ("an_origin_that_is_not_there_or_not_whole_is_an_error", an_origin_that_is_not_there_or_not_whole_is_an_error),
+];

@@ -144,3 +144,12 @@ fn s_11_a_driver_that_goes_away_deletes_nothing() {
     assert_eq!(super::world::names(&storage), before.1);
     assert_eq!(World::open(setup(&storage, JOB, 2, 1), 10).unwrap().state[&1], "a");
 }
+
+/// What the bank of mistakes tries (see `checkpoint::bank`).
+#[cfg(feature = "test-util")]
+pub(in crate::checkpoint) const CASES: &[(&str, fn())] = &[
+    ("a_fault_at_any_operation_loses_nothing", a_fault_at_any_operation_loses_nothing),
+    ("s_09_the_driver_decides_an_unknown_outcome_by_reading", s_09_the_driver_decides_an_unknown_outcome_by_reading),
+    ("a_checkpoint_that_cannot_be_stored_is_sealed", a_checkpoint_that_cannot_be_stored_is_sealed),
+    ("s_11_a_driver_that_goes_away_deletes_nothing", s_11_a_driver_that_goes_away_deletes_nothing),
+];

@@ -248,3 +248,25 @@ fn another_max_parallelism_is_refused_before_anything_runs() {
     assert_eq!(error.kind(), ErrorKind::Incompatible);
     assert!(error.message().contains("16") && error.message().contains("32"), "{error}");
 }
+
+/// What the bank of mistakes tries (see `checkpoint::bank`).
+#[cfg(feature = "test-util")]
+pub(in crate::checkpoint) const CASES: &[(&str, fn())] = &[
+    ("a_job_takes_checkpoints_and_goes_on_from_the_latest", a_job_takes_checkpoints_and_goes_on_from_the_latest),
+    (
+        "retention_keeps_the_newest_and_deletes_what_only_older_ones_name",
+        retention_keeps_the_newest_and_deletes_what_only_older_ones_name,
+    ),
+    ("ids_are_reserved_before_they_are_used", ids_are_reserved_before_they_are_used),
+    ("a_restart_within_a_coordinator_goes_back_to_the_latest", a_restart_within_a_coordinator_goes_back_to_the_latest),
+    ("savepoints_go_where_the_user_wants_and_stay", savepoints_go_where_the_user_wants_and_stay),
+    ("a_savepoint_elsewhere_needs_a_way_to_get_there", a_savepoint_elsewhere_needs_a_way_to_get_there),
+    ("a_job_stops_with_a_savepoint_and_goes_on_from_it", a_job_stops_with_a_savepoint_and_goes_on_from_it),
+    ("what_is_kept_when_the_job_ends_is_configured", what_is_kept_when_the_job_ends_is_configured),
+    ("a_new_parallelism_and_finished_subtasks_are_restored", a_new_parallelism_and_finished_subtasks_are_restored),
+    ("state_that_nobody_takes_is_an_error_or_a_report", state_that_nobody_takes_is_an_error_or_a_report),
+    (
+        "another_max_parallelism_is_refused_before_anything_runs",
+        another_max_parallelism_is_refused_before_anything_runs,
+    ),
+];

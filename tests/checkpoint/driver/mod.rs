@@ -1,9 +1,9 @@
 //! The driver on real storages: what it stores, deletes, finds again and refuses.
 
 mod backends;
-mod claims;
-mod failures;
-mod life;
-mod protocol;
-mod scenarios;
+pub(super) mod claims;
+pub(super) mod failures;
+pub(super) mod life;
+pub(super) mod protocol;
+pub(super) mod scenarios;
 pub(crate) mod world;

@@ -286,3 +286,31 @@ fn coordinators_that_take_over_from_each_other_lose_nothing() {
         }
     }
 }
+
+/// What the bank of mistakes tries (see `checkpoint::bank`).
+#[cfg(feature = "test-util")]
+pub(in crate::checkpoint) const CASES: &[(&str, fn())] = &[
+    ("s_14_a_coordinator_that_was_passed_over_stores_in_vain", s_14_a_coordinator_that_was_passed_over_stores_in_vain),
+    (
+        "s_14_a_record_number_that_is_free_again_is_no_licence_to_delete",
+        s_14_a_record_number_that_is_free_again_is_no_licence_to_delete,
+    ),
+    (
+        "s_15_an_upload_survives_the_collector_or_the_publication_fails",
+        s_15_an_upload_survives_the_collector_or_the_publication_fails,
+    ),
+    (
+        "s_16_a_slow_restore_finishes_or_learns_that_its_lease_is_over",
+        s_16_a_slow_restore_finishes_or_learns_that_its_lease_is_over,
+    ),
+    ("a_lease_that_is_released_keeps_nothing", a_lease_that_is_released_keeps_nothing),
+    ("s_13_the_driver_deletes_only_what_it_knows", s_13_the_driver_deletes_only_what_it_knows),
+    ("a_dry_run_says_what_would_be_deleted", a_dry_run_says_what_would_be_deleted),
+    ("s_10_the_driver_does_not_fall_back_unasked", s_10_the_driver_does_not_fall_back_unasked),
+    ("a_checkpoint_that_was_complete_and_vanished_is_damage", a_checkpoint_that_was_complete_and_vanished_is_damage),
+    ("a_manifest_of_another_job_is_not_mistaken_for_ones_own", a_manifest_of_another_job_is_not_mistaken_for_ones_own),
+    (
+        "coordinators_that_take_over_from_each_other_lose_nothing",
+        coordinators_that_take_over_from_each_other_lose_nothing,
+    ),
+];

@@ -424,3 +424,34 @@ fn savepoints_are_detached() {
     places.iter().for_each(|place| assert_eq!(read_at(&storage, place).unwrap(), world.state));
     assert_eq!(world.kept(), Vec::<u64>::new());
 }
+
+/// What the bank of mistakes tries (see `checkpoint::bank`).
+#[cfg(feature = "test-util")]
+pub(in crate::checkpoint) const CASES: &[(&str, fn())] = &[
+    (
+        "s_02_the_driver_keeps_the_base_of_the_next_checkpoint_across_a_savepoint",
+        s_02_the_driver_keeps_the_base_of_the_next_checkpoint_across_a_savepoint,
+    ),
+    (
+        "s_03_the_driver_aborts_one_checkpoint_and_its_neighbour_stays_whole",
+        s_03_the_driver_aborts_one_checkpoint_and_its_neighbour_stays_whole,
+    ),
+    (
+        "s_07_a_savepoint_that_was_moved_is_restored_by_the_driver",
+        s_07_a_savepoint_that_was_moved_is_restored_by_the_driver,
+    ),
+    (
+        "s_08_the_driver_leaves_no_orphans_of_a_cancelled_checkpoint",
+        s_08_the_driver_leaves_no_orphans_of_a_cancelled_checkpoint,
+    ),
+    (
+        "s_17_the_driver_decides_every_answer_to_a_conditional_create_by_reading",
+        s_17_the_driver_decides_every_answer_to_a_conditional_create_by_reading,
+    ),
+    ("a_manifest_that_arrives_after_its_seal_is_not_there", a_manifest_that_arrives_after_its_seal_is_not_there),
+    (
+        "s_10_the_driver_passes_over_nothing_that_it_cannot_read",
+        s_10_the_driver_passes_over_nothing_that_it_cannot_read,
+    ),
+    ("savepoints_are_detached", savepoints_are_detached),
+];

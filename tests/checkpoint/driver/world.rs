@@ -25,6 +25,9 @@ use millpond::storage::{CommitOutcome, ObjectPath, Storage};
 pub(crate) const JOB: JobId = JobId([0xAB; 16]);
 pub(crate) const UID: &str = "words";
 
+/// More work than there ever is at one time.
+const MOST_STEPS: u32 = 10_000;
+
 /// State of the whole job: a string per key group.
 pub(crate) type State = BTreeMap<u16, String>;
 
@@ -38,7 +41,9 @@ pub(crate) fn job_of(id: JobId, parallelism: u32) -> Job {
 }
 
 pub(crate) fn config(retained: u32) -> Config {
-    Config { retained, max_concurrent: 3, tolerable_failures: 99, timeout_ms: 10_000, ..Config::default() }
+    let config =
+        Config { retained, max_concurrent: 3, tolerable_failures: 99, timeout_ms: 10_000, ..Config::default() };
+    crate::checkpoint::configured(config)
 }
 
 pub(crate) fn setup(storage: &Arc<dyn Storage>, id: JobId, seed: u64, retained: u32) -> Setup {
@@ -278,13 +283,19 @@ impl World {
     }
 
     pub(crate) fn settle(&mut self) {
-        self.driver.settle(self.now_ms, &mut self.told);
+        for _ in 0..MOST_STEPS {
+            if self.driver.step(self.now_ms, &mut self.told) != Step::Worked {
+                return;
+            }
+        }
+        panic!("no end in sight");
     }
 
     /// Steps until idle, letting time pass where something waits for it. At most so many milliseconds.
     pub(crate) fn settle_for(&mut self, most_ms: i64) {
         let end_ms = self.now_ms + most_ms;
-        loop {
+        for step in 0.. {
+            assert!(step < MOST_STEPS, "no end in sight");
             match self.driver.step(self.now_ms, &mut self.told) {
                 Step::Worked => {}
                 Step::Idle { wake_at_ms: Some(at_ms) } if at_ms <= end_ms => self.now_ms = at_ms.max(self.now_ms),

@@ -8,6 +8,7 @@ use millpond::checkpoint::Config;
 use millpond::checkpoint::driver::{Completed, Driver, Engine, Origin, Setup, Start, Step};
 use millpond::checkpoint::event::{Abort, Event, JobFailure, RequestId, Trigger};
 use millpond::checkpoint::job::{Job, Operator};
+use millpond::checkpoint::mistake::Mistake;
 use millpond::checkpoint::pending::{Kind, Savepoint, SavepointFormat, Subtask};
 use millpond::checkpoint::restore::ClaimMode;
 use millpond::codec::{Digest, digest};
@@ -40,6 +41,7 @@ pub(super) struct Driving {
     parallelism: u32,
     /// The first life is that of another job, whose last checkpoint, or savepoint, is where this one starts.
     origin: Option<(Vec<Deed>, ClaimMode)>,
+    mistake: Option<Mistake>,
     auditor: Auditor,
 }
 
@@ -51,18 +53,24 @@ const LATER_MS: i64 = 10_000_000;
 
 impl Driving {
     pub(super) fn new(deeds: Vec<Deed>, retained: u32, parallelism: u32) -> Self {
-        Driving { deeds, retained, parallelism, origin: None, auditor: Auditor::default() }
+        Driving { deeds, retained, parallelism, origin: None, mistake: None, auditor: Auditor::default() }
     }
 
     pub(super) fn starting_from(self, deeds: Vec<Deed>, claim: ClaimMode) -> Self {
         Driving { origin: Some((deeds, claim)), ..self }
     }
 
+    /// With a mistake in the coordinator.
+    pub(super) fn erring(self, mistake: Mistake) -> Self {
+        Driving { mistake: Some(mistake), ..self }
+    }
+
     fn setup(&self, id: JobId, disk: &Disk, life: u64) -> Setup {
         let (storage, random) = mount(disk, life);
         let parallelism = Parallelism::new(self.parallelism, max()).unwrap();
         let job = Job::new(id, vec![Operator::new(OPERATOR, parallelism, max())]).unwrap();
-        let config = Config { retained: self.retained, tolerable_failures: 99, ..Config::default() };
+        let planted = self.mistake;
+        let config = Config { retained: self.retained, tolerable_failures: 99, planted, ..Config::default() };
         Setup { grace_ms: 0, skew_ms: 0, ..Setup::new(job, config, storage, random) }
     }
 
@@ -273,7 +281,11 @@ impl Life {
 
     /// Works until nothing is left to do, telling after each piece what is acknowledged and what may go.
     fn settle(&mut self, now_ms: i64, disk: &Disk, witness: &mut Witness) {
-        while self.driver.step(now_ms, &mut self.hands) == Step::Worked {
+        for step in 0.. {
+            assert!(step < 10_000, "no end in sight");
+            if self.driver.step(now_ms, &mut self.hands) != Step::Worked {
+                return;
+            }
             for completed in self.hands.answers.values().flatten() {
                 if !witness.is_acknowledged(&completed.directory) {
                     witness.tell(disk.operations(), Fact::Acknowledged(completed.directory.clone()));

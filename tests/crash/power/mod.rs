@@ -16,6 +16,7 @@ mod witness;
 mod work;
 
 use millpond::backend::KeyedSnapshotFormat::{Canonical, Incremental, Native};
+use millpond::checkpoint::mistake::Mistake;
 use millpond::checkpoint::pending::SavepointFormat;
 use millpond::checkpoint::restore::ClaimMode;
 use millpond::storage::fault::Disk;
@@ -41,6 +42,27 @@ fn effort() -> Effort {
 /// For a mistake that is there to be found.
 const PATIENT: Effort = Effort { depth: 2, images: 64, later_images: 64, one_of: 10, one_kill_of: 1, seed: 1 };
 
+/// Images until a coordinator that makes this mistake is caught, if it is.
+pub(crate) fn find(mistake: Mistake) -> Option<u64> {
+    let claims = vec![Deed::Checkpoint(Native), Deed::Checkpoint(Native)];
+    let deeds = vec![Deed::Checkpoint(Incremental), Deed::Abort(Native), Deed::Checkpoint(Incremental)];
+    let programs = [
+        Driving::new(deeds.clone(), 1, 1),
+        Driving::new(deeds, 1, 1).starting_from(claims.clone(), ClaimMode::Claim),
+        Driving::new(claims.clone(), 1, 1).starting_from(claims, ClaimMode::NoClaim),
+    ];
+    let mut images = 0;
+    for program in programs.map(|program| program.erring(mistake)) {
+        let effort = Effort { later_images: 16, one_of: 500, one_kill_of: 100, ..PATIENT };
+        let (tally, found) = Search::new(&program, effort).deepen();
+        images += tally.images;
+        if found.is_err() {
+            return Some(images);
+        }
+    }
+    None
+}
+
 fn search(program: &dyn Program, name: &str, different: u64) {
     let mut search = Search::new(program, effort());
     search.run().unwrap();
@@ -56,7 +78,7 @@ fn s_18_what_was_acknowledged_survives_every_crash() {
 }
 
 #[test]
-fn a_coordinator_survives_every_crash() {
+fn s_21_a_coordinator_survives_every_crash_and_those_of_its_recovery() {
     let deeds = vec![
         Deed::Checkpoint(Canonical),
         Deed::Checkpoint(Native),

@@ -157,31 +157,25 @@ fn names(node: Node, directory: &Directory) -> Vec<Choice> {
 }
 
 /// What may be left of a file: nothing of what was not synced, half of it, zeros instead, half and then zeros, all but the
-/// last byte, all of it.
+/// last byte, all of it. How many there are depends on the lengths alone.
 fn contents(content: &Content) -> Vec<Arc<[u8]>> {
     let (bytes, synced) = (content.bytes(), content.synced);
-    let half = synced + (bytes.len() - synced) / 2;
-    let first = |length: usize| bytes.iter().copied().take(length).collect::<Vec<u8>>();
-    let zeros_after = |length: usize| {
-        let mut zeroed = first(length);
-        zeroed.resize(bytes.len(), 0);
-        zeroed
-    };
-    let all = [
-        first(synced),
-        first(half),
-        zeros_after(synced),
-        zeros_after(half),
-        first(bytes.len() - 1),
-        first(bytes.len()),
-    ];
-    let mut contents: Vec<Arc<[u8]>> = Vec::new();
-    for bytes in all {
-        if !contents.iter().any(|known| **known == *bytes) {
-            contents.push(bytes.into());
+    let length = bytes.len();
+    let half = synced + (length - synced) / 2;
+    // So many bytes are kept, and the file is so long.
+    let ends = [(synced, synced), (half, half), (synced, length), (half, length), (length - 1, length - 1)];
+    let mut kept: Vec<(usize, usize)> = Vec::new();
+    for end in ends.into_iter().chain([(length, length)]) {
+        if !kept.contains(&end) {
+            kept.push(end);
         }
     }
-    contents
+    let content = |(kept, length): (usize, usize)| {
+        let mut content: Vec<u8> = bytes.iter().copied().take(kept).collect();
+        content.resize(length, 0);
+        content.into()
+    };
+    kept.into_iter().map(content).collect()
 }
 
 /// Files that some image may have a name for.

@@ -120,6 +120,13 @@ impl Disk {
         fingerprint(&self.state().tree)
     }
 
+    /// The present moment.
+    pub fn now(&self) -> Moment {
+        let state = self.state();
+        let tree = Arc::new(state.tree.clone());
+        Moment { operation: state.operations, after: "the last operation".to_owned(), tree }
+    }
+
     /// Another disk in the same state, which has no moments: to try something out.
     #[must_use]
     pub fn copy(&self) -> Disk {
