@@ -33,6 +33,12 @@ pub(super) fn identity() -> Identity {
     Identity { operator: OperatorId::from_uid(UID), max_parallelism: max() }
 }
 
+/// A local directory; in memory where the system has a file system there, because databases are synced often.
+pub(super) fn local_directory() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 /// A list, a map and a value state, all under string keys.
 pub(super) fn states() -> Vec<StateMeta> {
     let state = |name: &str, kind, user_key, value| StateMeta {
@@ -173,7 +179,7 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(storage: Arc<dyn Storage>, seed: u64, parallelism: u32) -> Self {
-        let local = tempfile::tempdir().unwrap();
+        let local = local_directory();
         let random = Arc::new(SeededRandom::new(seed));
         let mut job = Job { storage, random, local, parts: Vec::new(), model: Model::new(), threads: 1, base: None };
         job.begin(parallelism);

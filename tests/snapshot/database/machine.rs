@@ -7,7 +7,7 @@ use std::sync::Arc;
 use millpond::format::manifest::Manifest;
 use millpond::storage::MemoryStorage;
 
-use super::job::{Job, Model, Numbers, collect};
+use super::job::{Job, Model, Numbers, collect, local_directory};
 
 /// Sequences in an ordinary run; `MILLPOND_DATABASE_SEQUENCES` says otherwise.
 const SEQUENCES: u64 = 6;
@@ -94,7 +94,7 @@ fn run(seed: u64, actions: u64) {
                 // The machine is gone; another one goes on.
                 let parallelism = job.parts.len() as u32;
                 job.parts.clear();
-                job.local = tempfile::tempdir().unwrap();
+                job.local = local_directory();
                 go_back(&mut job, &mut numbers, &retained, parallelism);
             }
             _ => {

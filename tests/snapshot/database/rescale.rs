@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use millpond::storage::MemoryStorage;
 
-use super::job::{Job, Numbers, collect};
+use super::job::{Job, Numbers, collect, local_directory};
 
 #[test]
 fn what_was_written_is_restored_at_every_parallelism_and_goes_on() {
@@ -54,7 +54,7 @@ fn s_21_recovery_needs_nothing_local() {
     job.change(&mut numbers, 500, 100);
     job.parts.clear();
     // Another machine: nothing of the first one's directory is there, or it is there and worthless.
-    job.local = tempfile::tempdir().unwrap();
+    job.local = local_directory();
     std::fs::create_dir_all(job.local.path().join("part-0/db")).unwrap();
     std::fs::File::create(job.local.path().join("part-0/db/CURRENT")).unwrap();
     job.restore(1, 2, model).unwrap();
