@@ -1,7 +1,7 @@
 # Every command here does its own set-up (scripts/setup.sh). What is built and fetched goes to a cache directory
 # outside the clone.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-faults test lint bench fuzz flink-lab
+.PHONY: help demo demo-flink demo-faults test lint bench fuzz flink-lab
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millpond
 export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CACHE)/target)
@@ -26,6 +26,18 @@ demo: ## set up, run the job on real data, kill and rescale it twice, prove the 
 	@input=$$(python3 scripts/flights.py '$(CACHE)/flights' $(FLIGHTS)) && \
 	'$(CARGO_TARGET_DIR)/release/examples/flights' demo --input "$$input" --work '$(CACHE)/demo' \
 		--oracle examples/flights/oracle.py $(DEMO)
+	@$(MAKE) --no-print-directory demo-flink
+
+# A savepoint that Flink 1.20 wrote.
+FLINK_SAVEPOINT := tests/fixtures/flink/1.20.5/A/core-rocksdb-lz-canonical/savepoint
+
+demo-flink: ## look into a savepoint of Apache Flink, go on with its state in Rust, write it back for Flink
+	@scripts/setup.sh
+	@cargo build --release $(CARGO_RUN) --example flink --bin millpond
+	@rm -rf '$(CACHE)/demo-flink' && mkdir -p '$(CACHE)/demo-flink'
+	@'$(CARGO_TARGET_DIR)/release/millpond' inspect $(FLINK_SAVEPOINT)
+	@'$(CARGO_TARGET_DIR)/release/examples/flink' $(FLINK_SAVEPOINT) '$(CACHE)/demo-flink'
+	@'$(CARGO_TARGET_DIR)/release/millpond' verify '$(CACHE)/demo-flink/for-flink'
 
 demo-faults: ## the same with failing tasks, overdue checkpoints and unreliable storage, which the job survives by itself
 	@$(MAKE) --no-print-directory demo DEMO='--faults $(DEMO)'

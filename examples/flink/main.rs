@@ -20,7 +20,7 @@ use millpond::key_group::{KeyGroupRange, MaxParallelism, Parallelism};
 use millpond::random::{RandomSource, SystemRandom};
 use millpond::serializer::{I64, Msgpack, Serializer};
 use millpond::snapshot::{SnapshotLabel, SnapshotReader, SnapshotTarget, SubtaskReport, assemble, publish};
-use millpond::state::{ReducingDescriptor, ReducingState, ValueDescriptor, ValueState};
+use millpond::state::{ReducingDescriptor, ReducingState, ValueDescriptor};
 use millpond::storage::{CommitOutcome, LocalStorage, ObjectPath, Storage};
 use millpond::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -31,12 +31,11 @@ const OPERATOR: &str = "a-long";
 /// Subtasks here; there were three in Flink.
 const PARALLELISM: u32 = 2;
 
-/// The fields of the POJO in Flink, by name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The POJO of the Flink job, as far as this program looks at it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Person {
     active: bool,
     id: i64,
-    name: Option<String>,
     opt: Option<i32>,
     score: f64,
 }
@@ -135,11 +134,13 @@ fn subtask(index: u32, source: &SnapshotReader, target: &SnapshotTarget, seen: &
         range: KeyGroupRange::of_subtask(index, parallelism, max_parallelism)?,
         clock: Arc::new(SystemClock),
     };
+    // One backend to look with, and one to work with, which carries what it does not register as it is.
+    let mut people = KeyedBackend::restore(&BackendConfig::default(), parameters.clone(), I64, &operator)?;
+    let person = people.register_value(&PERSON)?;
     let mut backend = KeyedBackend::restore(&BackendConfig::default(), parameters, I64, &operator)?;
-    let person = backend.register_value(&PERSON)?;
     let sum = backend.register_reducing(&SUM)?;
     let mut keys = Vec::new();
-    backend.for_each_value(&person, |key, _, person: &Person| {
+    people.for_each_value(&person, |key, _, person: &Person| {
         seen.people += 1;
         seen.active += u64::from(person.active);
         keys.push(*key);

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::export::PairVisitor;
 use super::reader::SnapshotReader;
 use crate::error::{Error, Result};
 use crate::format::flink::header::KeyedHeader;
@@ -84,6 +85,25 @@ impl<'a> DatabaseFiles<'a> {
     /// Lets go of the database, which is opened again when it is needed.
     pub(super) fn close(&self) {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Gives the entries of a key group to `visit` as they are stored: the state's position in the header, the composite
+    /// key without the key group in front, and the value.
+    pub(super) fn visit_stored(&self, group: KeyGroup, visit: &mut PairVisitor<'_>) -> Result<()> {
+        if let Some(unreadable) = &self.header.unreadable {
+            return Err(Error::incompatible(format!("states are missing: {}", unreadable.reason)));
+        }
+        let database = self.open()?;
+        let (start, end) = bounds(group, self.max);
+        for (id, state) in (0u16..).zip(&self.header.states) {
+            let located = |error: Error| error.in_key_group(group.0).in_state(&state.name);
+            let mut rows = database.rows(&state.name, start.clone(), end.clone());
+            while let Some((key, value)) = rows.next_row().map_err(located)? {
+                let (_, entry) = keyed::Entry::of_database(id, key, value, self.max).map_err(located)?;
+                visit(id, entry.key, entry.value)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn visit_group(

@@ -29,6 +29,8 @@ mod whole;
 pub use edits::{Edits, KeyFilter, StateName};
 pub use report::{OperatorReport, Outcome, Report, StateReport};
 pub use savepoint::Target;
+#[cfg(feature = "rocksdb")]
+pub(super) use source::PairVisitor;
 
 use std::collections::BTreeMap;
 

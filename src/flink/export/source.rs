@@ -1,5 +1,7 @@
 //! Keyed state, entry by entry as canonical files have them, wherever it comes from.
 
+#[cfg(feature = "rocksdb")]
+use super::super::database::DatabaseFiles;
 use super::super::files::Stream;
 use super::super::reader::SnapshotReader;
 use super::super::timers::TimerFile;
@@ -12,7 +14,7 @@ use crate::format::flink::{Content, KeyedEntry, Value, heap, keyed};
 use crate::key_group::{KeyGroup, KeyGroupRange, MaxParallelism};
 
 /// Takes a state's position in the header, a composite key without the key group in front, and a value.
-pub(super) type PairVisitor<'v> = dyn FnMut(u16, &[u8], &[u8]) -> Result<()> + 'v;
+pub(in crate::flink) type PairVisitor<'v> = dyn FnMut(u16, &[u8], &[u8]) -> Result<()> + 'v;
 
 /// The keyed state behind one handle, or of one operator of ours.
 pub(super) struct Part<'a> {
@@ -23,9 +25,17 @@ pub(super) struct Part<'a> {
 }
 
 enum Body<'a> {
-    Canonical { stream: Stream, extents: Vec<(KeyGroup, u64, u64)> },
-    Native { stream: Stream, extents: Vec<(KeyGroup, u64, u64)> },
+    Canonical {
+        stream: Stream,
+        extents: Vec<(KeyGroup, u64, u64)>,
+    },
+    Native {
+        stream: Stream,
+        extents: Vec<(KeyGroup, u64, u64)>,
+    },
     Timers(Box<TimerFile>),
+    #[cfg(feature = "rocksdb")]
+    Database(DatabaseFiles<'a>),
     Own(OwnKeyed<'a>),
 }
 
@@ -33,7 +43,7 @@ impl<'a> Part<'a> {
     /// Opens state of a backend. Reads the header only.
     ///
     /// State that cannot be read entry by entry is [`Incompatible`](crate::ErrorKind::Incompatible).
-    pub(super) fn managed(reader: &SnapshotReader, max: MaxParallelism, handle: &KeyedHandle) -> Result<Self> {
+    pub(super) fn managed(reader: &'a SnapshotReader, max: MaxParallelism, handle: &'a KeyedHandle) -> Result<Self> {
         let range = handle.range();
         match handle {
             KeyedHandle::KeyGroups(handle) => {
@@ -41,8 +51,17 @@ impl<'a> Part<'a> {
                 let (header, body) = file(handle, stream)?;
                 Ok(Part { range, header, max, body })
             }
+            #[cfg(feature = "rocksdb")]
+            KeyedHandle::Incremental(handle) => {
+                let scratch = reader.scratch().map_err(Error::incompatible)?;
+                let stream = reader.stream(&handle.meta)?;
+                let header = KeyedHeader::read_all(stream.as_ref()).map_err(|error| stream.locate(error))?;
+                let files = DatabaseFiles::new(reader, handle, scratch, max, header.clone());
+                Ok(Part { range, header, max, body: Body::Database(files) })
+            }
+            #[cfg(not(feature = "rocksdb"))]
             KeyedHandle::Incremental(_) => {
-                Err(Error::incompatible("the state lies in files of RocksDB; pass --trusted to have them opened"))
+                Err(Error::incompatible("the state lies in files of RocksDB; build with the feature `rocksdb`"))
             }
             KeyedHandle::Changelog(_) => {
                 Err(Error::incompatible("the state lies in a changelog; take a canonical savepoint of the job"))
@@ -79,6 +98,8 @@ impl<'a> Part<'a> {
                     .map_err(|error| stream.locate(error))
             }
             Body::Timers(timers) => self.timers(timers, group, visit),
+            #[cfg(feature = "rocksdb")]
+            Body::Database(files) => files.visit_stored(group, visit),
             Body::Own(own) => own.visit(&self.header, group, visit),
         }
     }

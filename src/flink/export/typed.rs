@@ -253,17 +253,8 @@ fn big_integer(value: &Dynamic) -> Result<BigInteger> {
     }
 }
 
-/// Digits with a point, or digits and an exponent, as [`BigDecimal`] shows itself.
 fn decimal(text: &str) -> Result<BigDecimal> {
-    let wrong = || Error::incompatible(format!("{text:?} is no decimal number"));
-    let (digits, exponent) = match text.split_once('E') {
-        Some((digits, exponent)) => (digits, exponent.parse::<i32>().map_err(|error| wrong().because(error))?),
-        None => (text, 0),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let unscaled = BigInteger::parse(&format!("{whole}{fraction}")).ok_or_else(wrong)?;
-    let scale = i32::try_from(fraction.len()).ok().and_then(|scale| scale.checked_sub(exponent));
-    Ok(BigDecimal { unscaled, scale: scale.ok_or_else(wrong)? })
+    BigDecimal::parse(text).ok_or_else(|| Error::incompatible(format!("{text:?} is no decimal number")))
 }
 
 fn day(text: &str) -> Result<LocalDate> {

@@ -397,7 +397,7 @@ impl Rewriter<'_> {
         max: MaxParallelism,
         parallelism: Parallelism,
     ) -> Result<Vec<Option<KeyedHandle>>> {
-        let parts = self.parts(operator)?;
+        let parts = parts(self.carrier.source, operator)?;
         if parts.is_empty() {
             return Ok((0..parallelism.get()).map(|_| None).collect());
         }
@@ -412,27 +412,6 @@ impl Rewriter<'_> {
         let handles = handles?;
         self.report.states.extend(states.into_reports());
         Ok(handles)
-    }
-
-    /// The keyed state of all subtasks, raw timers among them.
-    fn parts(&mut self, operator: &Operator) -> Result<Vec<Part<'static>>> {
-        let max = operator.max_parallelism;
-        let mut parts = Vec::new();
-        for subtask in operator.subtasks() {
-            let Some(state) = &subtask.state else { continue };
-            if let Some(handle) = &state.managed_keyed {
-                parts.push(Part::managed(self.carrier.source, max, handle)?);
-            }
-            if let Some(handle) = &state.raw_keyed {
-                match Part::raw(self.carrier.source, max, handle) {
-                    Ok(part) => parts.push(part),
-                    // Anything else than timers is carried.
-                    Err(error) if error.kind() == ErrorKind::Incompatible => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(parts)
     }
 
     /// State of the operator's own, which stays with its subtask.
@@ -475,4 +454,24 @@ fn carried<'s>(
     let keyed = state.raw_keyed.as_ref().filter(|handle| !is_timers(handle));
     let operator = state.raw_operator.as_ref();
     if operator.is_none() && keyed.is_none() { None } else { Some((operator, keyed)) }
+}
+
+/// The keyed state of all subtasks, raw timers among them.
+fn parts<'p>(source: &'p SnapshotReader, operator: &'p Operator) -> Result<Vec<Part<'p>>> {
+    let max = operator.max_parallelism;
+    let mut parts = Vec::new();
+    for state in operator.subtasks().iter().filter_map(|subtask| subtask.state.as_deref()) {
+        if let Some(handle) = &state.managed_keyed {
+            parts.push(Part::managed(source, max, handle)?);
+        }
+        if let Some(handle) = &state.raw_keyed {
+            match Part::raw(source, max, handle) {
+                Ok(part) => parts.push(part),
+                // Anything else than timers is carried.
+                Err(error) if error.kind() == ErrorKind::Incompatible => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(parts)
 }
