@@ -153,6 +153,14 @@ fn a_program_goes_on_with_flinks_state_in_its_own_types() {
     let storage = memory();
     let (directory, _) = import(&fixture, &storage).unwrap();
     let mut restored = restore(&storage, directory, 2);
+    for backend in &mut restored {
+        // Every subtask runs the same program.
+        let _values = (backend.register_value(&PERSON).unwrap(), backend.register_value(&TUPLE).unwrap());
+        let _row = backend.register_value(&ROW).unwrap();
+        let _counts = backend.register_map(&COUNTS).unwrap();
+        let _sum = backend.register_reducing(&SUM).unwrap();
+        let _timers = backend.register_timers(&TIMERS).unwrap();
+    }
     let backend = owner(&mut restored, &-1);
     let person = backend.register_value(&PERSON).unwrap();
     let tuple = backend.register_value(&TUPLE).unwrap();
