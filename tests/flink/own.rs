@@ -221,7 +221,6 @@ fn fill(backend: &mut KeyedBackend<Str>, range: KeyGroupRange, model: &mut Model
         at.value(&pair).unwrap().set((first, [("m".to_owned(), vec![small])].into())).unwrap();
         let shown = format!("\"v\":{{\"$tuple\":[{shown},{{\"$map\":[[\"m\",[{n}]]]}}]}}");
         model.line(&key, "pair", "value", "null", &shown);
-        drop(at);
         fill_timers(backend, &timers, &key, n, model);
     }
 }
@@ -237,7 +236,7 @@ fn fill_timers(
     let mut at = backend.key(key).unwrap();
     at.timers(timers).unwrap().register(TimeDomain::Event, at_ms).unwrap();
     model.line(key, "_timer_state/event_user-timers", "event-timers", "null", &format!("\"ts\":{at_ms}"));
-    if n % 5 == 0 {
+    if n.is_multiple_of(5) {
         at.timers(timers).unwrap().register(TimeDomain::Processing, at_ms + 7).unwrap();
         let shown = format!("\"ts\":{}", at_ms + 7);
         model.line(key, "_timer_state/processing_user-timers", "processing-timers", "null", &shown);
