@@ -24,7 +24,7 @@ const PER_HONEST_BYTE: u64 = 4;
 const PER_BYTE: u64 = 64;
 
 /// What it may take per byte of nothing but subtasks without state, of which a manifest has a limited number.
-const PER_SUBTASK_BYTE: u64 = 320;
+const PER_SUBTASK_BYTE: u64 = 400;
 
 /// What a description or a value may take per byte, each of which can be a node.
 const PER_NODE_BYTE: u64 = 160;
