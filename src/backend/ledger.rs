@@ -103,6 +103,7 @@ impl<W> Ledger<W> {
     }
 
     /// The ledger of a backend that was restored, and may go on as if it had taken the snapshot itself.
+    #[cfg(feature = "rocksdb")]
     pub(crate) fn restored(home: Home, written: W) -> Self {
         let ledger = Self::default();
         ledger.book().base = Some(Arc::new(Base { version: SnapshotVersion::NONE, written, home }));

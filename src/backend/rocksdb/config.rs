@@ -258,8 +258,9 @@ impl Config {
     /// The same, with `hook` changing RocksDB's own options of each state after everything else was set. It gets the name of
     /// the state. Several hooks run in the order they were given.
     ///
-    /// Prefix extractors and memtables may be chosen freely: every iterator of the backend is bounded and asks for total
-    /// order. Comparator, merge operator and compaction filter are the backend's, which sets them afterwards.
+    /// Prefix extractors and memtables may be chosen freely, since every iterator of the backend is bounded and asks for total
+    /// order; but a memtable that hashes prefixes needs an extractor whose prefix no row is shorter than, or look-ups miss
+    /// rows. Comparator, merge operator and compaction filter are the backend's, which sets them afterwards.
     #[must_use]
     pub fn with_options(mut self, hook: impl Fn(&str, &mut Options) + Send + Sync + 'static) -> Self {
         self.hooks.push(Arc::new(hook));

@@ -4,7 +4,7 @@
 //! encoding of ours, and in the manifest, once per operator, the [`JavaType`] that the key had. The two give the hash code.
 //!
 //! Wire form: one tag byte, and for a type with parts what the table says. Tags are never renumbered. A type nests at most
-//! [`MAX_DEPTH`] deep and has at most [`MAX_NODES`] parts.
+//! 16 deep and has at most 256 parts.
 //!
 //! | tag | type | behind it |
 //! |---|---|---|
