@@ -124,6 +124,46 @@ fn s_18_what_counts_after_an_unknown_outcome_is_durable() {
     assert!(acknowledged > 5, "{acknowledged}");
 }
 
+/// Every directory sync fails once; once a manifest was deleted, the record on whose word it was is there after any crash,
+/// and the job goes on from what was acknowledged.
+#[test]
+fn s_18_nothing_is_deleted_on_the_word_of_a_record_that_may_be_lost() {
+    let mut deletions = 0;
+    for failing in 0..40 {
+        let live = Disk::new();
+        let faults = FaultPlan::none().and_at_action(Call::SyncDirectory, failing, Fault::FailBefore);
+        let files = Arc::new(FaultFileSystem::new(Arc::new(live.clone()), faults));
+        let storage: Arc<dyn Storage> = Arc::new(LocalStorage::over(files, Arc::new(SeededRandom::new(1))));
+        let Ok(mut world) = World::open(setup(&storage, JOB, 1, 1), 0) else { continue };
+        for text in ["one", "two", "three"] {
+            world.put(1, text);
+            world.trigger(Kind::Checkpoint);
+            let Some(number) = world.told.triggers.last().map(|(trigger, _)| trigger.barrier.id.0) else { continue };
+            world.acknowledge(number);
+            world.settle_for(5_000);
+            if !world.told.completed.contains(&number) {
+                break;
+            }
+            let moments = live.moments();
+            let deleted = |after: &str| after.starts_with("RemoveFile") && after.contains("_metadata");
+            let Some(moment) = moments.iter().rev().find(|moment| deleted(moment.after())) else { continue };
+            deletions += 1;
+            moment.images(32, failing).for_each(|image| goes_on(image, &world));
+        }
+    }
+    assert!(deletions > 5, "{deletions}");
+}
+
+/// Whether a job can be taken over from a disk, in the state of `world`.
+fn goes_on(image: Disk, world: &World) {
+    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::over(Arc::new(image), Arc::new(SeededRandom::new(2))));
+    let mut restored = World::open(setup(&storage, JOB, 2, 1), world.now_ms + 10_000).unwrap();
+    assert_eq!(restored.state, world.state);
+    restored.checkpoint();
+    restored.settle_for(5_000);
+    assert_eq!(restored.kept().len(), 1);
+}
+
 /// Somebody else's bytes in the slot are not taken for the manifest.
 #[test]
 fn s_17_the_driver_compares_what_it_finds() {
@@ -308,6 +348,10 @@ pub(super) const CASES: &[(&str, fn())] = &[
     ("seals_and_what_others_own_are_left_alone", seals_and_what_others_own_are_left_alone),
     ("an_object_that_lies_elsewhere_is_no_shared_one", an_object_that_lies_elsewhere_is_no_shared_one),
     ("s_18_what_counts_after_an_unknown_outcome_is_durable", s_18_what_counts_after_an_unknown_outcome_is_durable),
+    (
+        "s_18_nothing_is_deleted_on_the_word_of_a_record_that_may_be_lost",
+        s_18_nothing_is_deleted_on_the_word_of_a_record_that_may_be_lost,
+    ),
     ("s_17_the_driver_compares_what_it_finds", s_17_the_driver_compares_what_it_finds),
     ("s_09_the_driver_seals_what_it_gives_up", s_09_the_driver_seals_what_it_gives_up),
     ("s_16_a_lease_taken_while_the_collector_works_holds", s_16_a_lease_taken_while_the_collector_works_holds),
