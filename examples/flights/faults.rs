@@ -17,8 +17,9 @@ use crate::coordinator::pause;
 const TASKS_FAIL_AT_PERCENT: [u64; 2] = [35, 70];
 /// Of so many checkpoints one takes too long.
 const SLOW_EVERY: u64 = 6;
-/// Of so many objects one cannot be created.
-const CREATE_FAILS_EVERY: u64 = 61;
+/// The object that cannot be created the first time. It takes twice as many every time, so that a checkpoint gets through
+/// however many objects it has.
+const CREATE_FAILS_AT: u64 = 61;
 /// Of so many manifests and records one is stored, but the answer is lost.
 const ANSWER_LOST_EVERY: u64 = 7;
 
@@ -113,7 +114,8 @@ fn is_turn(counter: &AtomicU64, every: u64) -> bool {
 
 impl Storage for Unreliable {
     fn create(&self, path: &ObjectPath) -> Result<Box<dyn ObjectWriter>> {
-        if is_turn(&self.plan.creates, CREATE_FAILS_EVERY) {
+        let created = self.plan.creates.fetch_add(1, Ordering::Relaxed) + 1;
+        if created.is_multiple_of(CREATE_FAILS_AT) && (created / CREATE_FAILS_AT).is_power_of_two() {
             return Err(Error::unavailable("injected: the storage refuses").in_file(path));
         }
         self.storage.create(path)
