@@ -45,6 +45,7 @@ impl ReadLease {
         match taken.check_counts() {
             Ok(()) => Ok(taken),
             Err(error) => {
+                // One that stays behind protects for nothing until it expires.
                 let _ = taken.release();
                 Err(error)
             }
