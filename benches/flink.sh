@@ -1,7 +1,8 @@
 #!/bin/sh
-# Measures Flink's heap backend with the operations that the benchmarks here measure, and puts the two side by side.
+# Measures a backend of Flink's with the operations that the benchmarks here measure, and puts the two side by side.
 #
 #   benches/flink.sh OURS.jsonl [FLINK.jsonl]    OURS comes from `cargo bench --bench state_access -- --json OURS.jsonl`
+#   BACKEND=rocksdb benches/flink.sh OURS.jsonl  OURS comes from `cargo bench --bench rocksdb_access -- --json OURS.jsonl`
 #
 # Flink's results are appended to FLINK.jsonl (default: flink.jsonl beside OURS); operations that it holds already are not
 # run again, so that an interrupted run can be continued. The harness is taken from MILLPOND_SHARED/bench/flink, or from
@@ -37,22 +38,38 @@ has() {
     grep -q "\"op\":\"$1\",\"key\":\"$2\",\"value\":\"$3\",\"n\":$4," "$flink"
 }
 
+case ${BACKEND:-heap} in
+heap) options="--backend hashmap --gc parallel --heap ${FLINK_HEAP:-8g}" ;;
+rocksdb) options="--backend rocksdb --gc g1 --heap ${FLINK_HEAP:-4g} --rocksdb-memory 512mb" ;;
+*) skip "there is no backend $BACKEND" ;;
+esac
+
+# run OPERATIONS KEY VALUE [DIVISOR]: the number of keys is divided by DIVISOR.
 run() {
     for n in $(echo "${N:-1m,5m}" | tr ',' ' '); do
-        count=$(echo "$n" | sed 's/m$/000000/; s/k$/000/')
+        count=$(($(echo "$n" | sed 's/m$/000000/; s/k$/000/') / ${4:-1}))
         if has "$(echo "$1" | sed 's/.*,//')" "$2" "$3" "$count"; then continue; fi
-        bash "$harness/bench.sh" --backend hashmap --gc parallel --ops "$1" --key "$2" --value "$3" --n "$n" \
-            --warmup "${WARMUP:-3}" --iters "${ITERS:-5}" --iter-ms "${ITER_MS:-600}" --heap "${FLINK_HEAP:-8g}" \
-            --json "$flink" || echo "flink.sh: $1 $2 $3 $n failed" >&2
+        # shellcheck disable=SC2086
+        bash "$harness/bench.sh" $options --ops "$1" --key "$2" --value "$3" --n "$count" --warmup "${WARMUP:-3}" \
+            --iters "${ITERS:-5}" --iter-ms "${ITER_MS:-600}" --json "$flink" || echo "flink.sh: $1 $2 $3 $n failed" >&2
     done
 }
 
-run valueGet,valueUpdate,valueAdd long long
-run valueGet,valueUpdate,valueAdd long bytes100
-run valueGet,valueUpdate,valueAdd string long
-run reducingAdd long long
-run aggregatingAdd long long
-run timerAdd,timerPoll,timerPollAdd long long
-run listGetAndIterate,listAdd,listAddNew long long
-run mapGet,mapContains,mapIterator,mapPut,mapPutNewKey long long
-python3 "$here/ratios.py" "$ours" "$flink"
+if [ "${BACKEND:-heap}" = heap ]; then
+    run valueGet,valueUpdate,valueAdd long long
+    run valueGet,valueUpdate,valueAdd long bytes100
+    run valueGet,valueUpdate,valueAdd string long
+    run reducingAdd long long
+    run aggregatingAdd long long
+    run timerAdd,timerPoll,timerPollAdd long long
+    run listGetAndIterate,listAdd,listAddNew long long
+    run mapGet,mapContains,mapIterator,mapPut,mapPutNewKey long long
+else
+    run valueGet,valueUpdate long long
+    run valueGet,valueUpdate long bytes100
+    run reducingAdd long long
+    run listAdd long long
+    # Ten entries in each map.
+    run mapPut,mapIterator long long 10
+fi
+python3 "$here/ratios.py" "$ours" "$flink" "${BACKEND:-heap}"

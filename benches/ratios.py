@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""ratios.py OURS.jsonl FLINK.jsonl: how many times as many operations per second as Flink's heap backend.
+"""ratios.py OURS.jsonl FLINK.jsonl [BACKEND]: how many times as many operations per second as a backend of Flink's.
 
-Lines are joined on operation, key type, value type and number of keys; of several runs of one side the last one counts.
+BACKEND is heap (default) or rocksdb. Lines are joined on operation, key type, value type and number of keys; of several runs of one side the last one counts.
 Prints a Markdown table with the goal of each operation, and exits with 1 where no line has a partner.
 """
 
@@ -9,17 +9,30 @@ import json
 import sys
 
 GOALS = {
-    "valueGet": 4,
-    "valueUpdate": 3,
-    "listAdd": 4,
-    "listAddNew": 4,
-    "mapPut": 4,
-    "mapPutNewKey": 4,
-    "reducingAdd": 4,
-    "timerAdd": 4,
-    "timerPoll": 4,
-    "timerPollAdd": 4,
+    "heap": {
+        "valueGet": 4,
+        "valueUpdate": 3,
+        "listAdd": 4,
+        "listAddNew": 4,
+        "mapPut": 4,
+        "mapPutNewKey": 4,
+        "reducingAdd": 4,
+        "timerAdd": 4,
+        "timerPoll": 4,
+        "timerPollAdd": 4,
+    },
+    "rocksdb": {
+        "valueGet": 2,
+        "valueUpdate": 2,
+        "listAdd": 2,
+        "mapPut": 2,
+        "mapIterator": 2,
+        "reducingAdd": 2,
+    },
 }
+
+# What Flink's harness calls each of our backends, and the collector that its results are taken of.
+FLINK = {"heap": ("hashmap", "parallel"), "rocksdb": ("rocksdb", "g1")}
 
 
 def read(path, wanted):
@@ -35,17 +48,18 @@ def read(path, wanted):
 
 
 def main():
-    if len(sys.argv) != 3:
+    backend = sys.argv[3] if len(sys.argv) == 4 else "heap"
+    if len(sys.argv) not in (3, 4) or backend not in FLINK:
         sys.exit(__doc__)
-    ours = read(sys.argv[1], lambda row: row["engine"] == "millpond")
-    flink = read(sys.argv[2], lambda row: row.get("backend") == "hashmap" and row.get("gc") == "parallel")
+    ours = read(sys.argv[1], lambda row: row["engine"] == "millpond" and row["backend"] == backend)
+    flink = read(sys.argv[2], lambda row: (row.get("backend"), row.get("gc")) == FLINK[backend])
     cases = [case for case in ours if case in flink]
     print("| operation | key | value | n | millpond M/s | Flink M/s | ratio | goal |")
     print("|---|---|---|---:|---:|---:|---:|---:|")
     for case in cases:
         operation, key, value, n = case
         (mine, _), (theirs, contended) = ours[case], flink[case]
-        goal = GOALS.get(operation)
+        goal = GOALS[backend].get(operation)
         size = f"{n // 1_000_000} M" if n % 1_000_000 == 0 else f"{n // 1_000} k"
         print(
             f"| {operation} | {key} | {value} | {size} | {mine / 1e6:.2f} | {theirs / 1e6:.2f}{'†' if contended else ''} "

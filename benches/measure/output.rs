@@ -11,6 +11,8 @@ use super::timing::SideBySide;
 /// Where results go.
 pub(crate) struct Output {
     file: Option<File>,
+    /// The backend that is measured.
+    backend: &'static str,
 }
 
 /// What a line is about.
@@ -32,7 +34,13 @@ impl Case<'_> {
 impl Output {
     pub(crate) fn new(options: &Options) -> Output {
         let open = |path: &String| OpenOptions::new().create(true).append(true).open(path);
-        Output { file: options.json.as_ref().map(|path| open(path).expect("the file for the results opens")) }
+        let file = options.json.as_ref().map(|path| open(path).expect("the file for the results opens"));
+        Output { file, backend: "heap" }
+    }
+
+    /// The same, with results of this backend.
+    pub(crate) fn of_backend(self, backend: &'static str) -> Output {
+        Output { backend, ..self }
     }
 
     pub(crate) fn heading(&self, title: &str) {
@@ -81,7 +89,7 @@ impl Output {
         let Some(file) = &mut self.file else { return };
         let mut line = json!({
             "engine": "millpond",
-            "backend": "heap",
+            "backend": self.backend,
             "op": case.operation,
             "key": case.key,
             "value": case.value,

@@ -67,8 +67,14 @@ pub(crate) fn permutation(n: usize, seed: u64) -> Arc<[u32]> {
     order.into()
 }
 
+/// What a record is for.
+pub(crate) trait FromId {
+    /// What has this id.
+    fn of(id: u64) -> Self;
+}
+
 /// A type of key that the workload knows.
-pub(crate) trait RecordKey: Key + Hash + Ord {
+pub(crate) trait RecordKey: FromId + Key + Hash + Ord {
     /// Name in the results.
     const NAME: &'static str;
 
@@ -76,12 +82,15 @@ pub(crate) trait RecordKey: Key + Hash + Ord {
 
     const SERIALIZER: Self::Serializer;
 
-    /// The key of an id.
-    fn of(id: u64) -> Self;
-
     /// Sets a value of a bare map in the way that suits the key: a number is inserted, a string is cloned only if it is not
     /// there yet.
     fn put<V>(map: &mut BareMap<Self, V>, key: &Self, value: V);
+}
+
+impl FromId for u64 {
+    fn of(id: u64) -> u64 {
+        id
+    }
 }
 
 impl RecordKey for u64 {
@@ -91,13 +100,15 @@ impl RecordKey for u64 {
 
     const SERIALIZER: U64 = U64;
 
-    fn of(id: u64) -> u64 {
-        id
-    }
-
     #[inline(always)]
     fn put<V>(map: &mut BareMap<u64, V>, key: &u64, value: V) {
         map.insert(*key, value);
+    }
+}
+
+impl FromId for String {
+    fn of(id: u64) -> String {
+        format!("{:016x}", mix(id))
     }
 }
 
@@ -107,10 +118,6 @@ impl RecordKey for String {
     type Serializer = Str;
 
     const SERIALIZER: Str = Str;
-
-    fn of(id: u64) -> String {
-        format!("{:016x}", mix(id))
-    }
 
     #[inline(always)]
     fn put<V>(map: &mut BareMap<String, V>, key: &String, value: V) {
@@ -226,7 +233,7 @@ pub(crate) struct Records<K, V> {
     block: Vec<(K, V)>,
 }
 
-impl<K: RecordKey, V: Element> Records<K, V> {
+impl<K: FromId, V: Element> Records<K, V> {
     fn new(order: Arc<[u32]>, first_id: u64) -> Self {
         Records { order, first_id, cursor: 0, random: SplitMix64::new(0xABCDEF), block: Vec::with_capacity(BLOCK) }
     }
