@@ -10,7 +10,7 @@
 # a Java compiler this says so and does nothing.
 #
 #   N=1m,5m        numbers of keys
-#   ITERS=5 ITER_MS=600 WARMUP=3 FLINK_HEAP=8g
+#   ITERS=5 ITER_MS=600 WARMUP=3 FLINK_HEAP=8g FLINK_CPU=1
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -51,7 +51,7 @@ run() {
         if has "$(echo "$1" | sed 's/.*,//')" "$2" "$3" "$count"; then continue; fi
         # shellcheck disable=SC2086
         bash "$harness/bench.sh" $options --ops "$1" --key "$2" --value "$3" --n "$count" --warmup "${WARMUP:-3}" \
-            --iters "${ITERS:-5}" --iter-ms "${ITER_MS:-600}" --json "$flink" || echo "flink.sh: $1 $2 $3 $n failed" >&2
+            --iters "${ITERS:-5}" --iter-ms "${ITER_MS:-600}" --cpu "${FLINK_CPU:-}" --json "$flink" || echo "flink.sh: $1 $2 $3 $n failed" >&2
     done
 }
 

@@ -213,6 +213,20 @@ impl Bench {
             }
         }
         let (order, operations) = (visiting_order(n), self.options.operations);
+        let mut records = (Records::<Row, ()>::existing(&order), Records::<u64, ()>::existing(&order));
+        self.compare(
+            case::<u64>("mapIterator", n),
+            "bounded iterator",
+            |watch| records.0.walk(watch, operations / 10, |row, ()| bare.sum(row)),
+            |watch| {
+                records.1.walk(watch, operations / 10, |key, ()| {
+                    let mut key = ours.key(key).expect("a key of this subtask");
+                    let mut map = key.map(state).expect("a state");
+                    let entries = map.entries().expect("entries");
+                    entries.fold(0_u64, |sum, entry| sum.wrapping_add(*entry.expect("an entry").1))
+                });
+            },
+        );
         let mut records = (Records::<Row, u64>::existing(&order), Records::<u64, u64>::existing(&order));
         self.compare(
             case::<u64>("mapPut", n),
@@ -228,20 +242,6 @@ impl Bench {
                     let put = ours.key(key).and_then(|mut key| key.map(state)?.put(number % USER_KEYS, number));
                     put.expect("a write");
                     0
-                });
-            },
-        );
-        let mut records = (Records::<Row, ()>::existing(&order), Records::<u64, ()>::existing(&order));
-        self.compare(
-            case::<u64>("mapIterator", n),
-            "bounded iterator",
-            |watch| records.0.walk(watch, operations / 10, |row, ()| bare.sum(row)),
-            |watch| {
-                records.1.walk(watch, operations / 10, |key, ()| {
-                    let mut key = ours.key(key).expect("a key of this subtask");
-                    let mut map = key.map(state).expect("a state");
-                    let entries = map.entries().expect("entries");
-                    entries.fold(0_u64, |sum, entry| sum.wrapping_add(*entry.expect("an entry").1))
                 });
             },
         );

@@ -28,7 +28,10 @@ pub(crate) fn scratch() -> TempDir {
 
 /// Settings for tests: little memory, so that opening is cheap.
 pub(crate) fn small(directory: &Path) -> Config {
-    Config::in_directory(directory).with_memory(MemoryBudget::new(16 << 20)).with_write_buffers(256 << 10, 2)
+    Config::in_directory(directory)
+        .with_memory(MemoryBudget::new(16 << 20))
+        .with_write_buffers(256 << 10, 2)
+        .with_collected_bytes(4 << 10)
 }
 
 /// Runs the conformance suite.
@@ -44,6 +47,7 @@ fn drawn(directory: &Path, seed: u64) -> Config {
     let mut config = Config::in_directory(directory)
         .with_memory(MemoryBudget::new([1 << 20, 16 << 20][draw(2)]))
         .with_write_buffers([64 << 10, 256 << 10][draw(2)], [1, 2, 4][draw(3)])
+        .with_collected_bytes([0, 200, 4 << 20][draw(3)])
         .with_block_bytes([256, 4096, 32 << 10][draw(3)])
         .with_bloom_bits([0.0, 1.0, 10.0, 20.0][draw(4)])
         .with_compaction([Compaction::Leveled, Compaction::Universal][draw(2)])

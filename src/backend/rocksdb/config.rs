@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// The budget of backends that are given none.
 const DEFAULT_BUDGET_BYTES: usize = 256 << 20;
 
+/// Share of a write buffer that is a filter of the rows in it.
+const MEMORY_FILTER_SHARE: f64 = 0.02;
+
 /// Memory of all RocksDB backends that are given the same value, or clones of it: blocks of files that were read, and
 /// what was written and is not in files yet.
 ///
@@ -111,7 +114,8 @@ type DatabaseHook = Arc<dyn Fn(&mut Options) + Send + Sync>;
 /// |---|---|---|
 /// | working directory | none | must be given |
 /// | memory budget | 256 MiB | shared by all backends made from this value or clones of it |
-/// | write buffer | 64 MiB per state, 2 of them | less where the budget is |
+/// | collected writes | 4 MiB per state | beside the budget; less where that is small |
+/// | write buffer | 32 MiB per state, 2 of them | less where the budget is |
 /// | block size | 16 KiB | the unit of reading and caching |
 /// | bloom filter | 10 bits per key | 1 of 100 look-ups in vain reads a block |
 /// | compaction | leveled | |
@@ -133,6 +137,7 @@ type DatabaseHook = Arc<dyn Fn(&mut Options) + Send + Sync>;
 pub struct Config {
     directory: Option<PathBuf>,
     memory: Arc<OnceLock<MemoryBudget>>,
+    collected_bytes: usize,
     write_buffer_bytes: usize,
     write_buffers: u8,
     block_bytes: usize,
@@ -152,7 +157,8 @@ impl Default for Config {
         Config {
             directory: None,
             memory: Arc::default(),
-            write_buffer_bytes: 64 << 20,
+            collected_bytes: 4 << 20,
+            write_buffer_bytes: 32 << 20,
             write_buffers: 2,
             block_bytes: 16 << 10,
             bloom_bits: 10.0,
@@ -191,7 +197,20 @@ impl Config {
         self
     }
 
-    /// The same, with this many bytes collected per state before they become a file, in up to `count` buffers at a time, of
+    /// The same, with writes of a state collected up to about this many bytes before RocksDB gets them, in order. 0 gives it
+    /// each at once.
+    #[must_use]
+    pub fn with_collected_bytes(mut self, bytes: usize) -> Self {
+        self.collected_bytes = bytes;
+        self
+    }
+
+    /// Bytes of writes that a state may collect.
+    pub(super) fn collected_bytes(&self) -> usize {
+        self.collected_bytes.min(self.memory().bytes / 32)
+    }
+
+    /// The same, with this many bytes of a state in RocksDB's memory before they become a file, in up to `count` buffers at a time, of
     /// which all but one are being written out. At least 64 KiB and one buffer.
     #[must_use]
     pub fn with_write_buffers(mut self, bytes: usize, count: u8) -> Self {
@@ -338,6 +357,11 @@ impl Config {
             Compaction::Universal => DBCompactionStyle::Universal,
         });
         options.set_compression_per_level(&self.levels());
+        if self.bloom_bits > 0.0 {
+            // So that most rows that lie in files are not looked for in memory first, which takes longer than finding them.
+            options.set_memtable_whole_key_filtering(true);
+            options.set_memtable_prefix_bloom_ratio(MEMORY_FILTER_SHARE);
+        }
         options.set_level_compaction_dynamic_level_bytes(self.compaction == Compaction::Leveled);
         options
     }
@@ -370,6 +394,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("directory", &self.directory)
             .field("memory", &self.memory)
+            .field("collected_bytes", &self.collected_bytes)
             .field("write_buffer_bytes", &self.write_buffer_bytes)
             .field("block_bytes", &self.block_bytes)
             .field("bloom_bits", &self.bloom_bits)

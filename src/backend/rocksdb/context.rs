@@ -87,14 +87,15 @@ where
         if state.rule.is_timed() {
             state.clean_up_at_access(database, key_snapshot, parameters)?;
         }
-        let State { meta, family, rule, typed, .. } = state;
+        let State { meta, family, rule, typed, pending, .. } = state;
         let Some(Typed { namespace: serializer, content }) = typed.downcast_ref::<Typed<N, C>>() else {
             return Err(foreign_handle());
         };
         row.truncate(self.prefix);
         serializer.write(namespace, row)?;
         let now_ms = if rule.is_timed() { parameters.clock.now_ms() } else { 0 };
-        Ok(Slot { family: database.family(family)?, content, rule: *rule, name: &meta.name, row, scratch, now_ms })
+        let family = database.family(family)?.collecting(pending.as_ref());
+        Ok(Slot { family, content, rule: *rule, name: &meta.name, row, scratch, now_ms })
     }
 
     open!(value / value_in, "a value state", <V: Data> ValueHandle => Value);
@@ -167,13 +168,13 @@ where
         namespace: &N,
     ) -> Result<TimersAt<'s, KS::Value, N>> {
         let KeyedBackend { states, database, row, scratch, .. } = &mut *self.backend;
-        let State { family, typed, .. } = states.get_mut(handle.index).ok_or_else(foreign_handle)?;
+        let State { family, typed, pending, .. } = states.get_mut(handle.index).ok_or_else(foreign_handle)?;
         let Some(Typed { namespace: serializer, content }) = typed.downcast_mut::<Typed<N, Agendas>>() else {
             return Err(foreign_handle());
         };
         row.truncate(self.prefix);
         serializer.write(namespace, row)?;
-        let family = database.family(family)?;
+        let family = database.family(family)?.collecting(pending.as_ref());
         Ok(TimersAt { family, agendas: content, group: self.group, row, scratch, of: PhantomData })
     }
 }

@@ -3,6 +3,7 @@
 //! Every iterator has a lower and an upper bound and asks for total order, whatever prefix extractor was configured; so it
 //! neither leaves its range nor reads a tombstone outside of it, and misses nothing in it.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,10 +12,12 @@ use ::rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind,
     FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
 };
+use smallvec::SmallVec;
 
 use super::config::Config;
 use super::directory::{self, WorkingDirectory};
 use super::expiry::Expiry;
+use super::pending::{Known, Pending};
 use crate::error::{Error, Result};
 use crate::format::native_rocksdb::{IDENTITY_KEY, Identity, column_family_name, prefix_successor};
 use crate::format::record::{StateKind, StateMeta};
@@ -116,11 +119,11 @@ impl Database {
         dropped.map_err(|error| failed("cannot drop a column family", error).in_state(state))
     }
 
-    /// The rows of a state; `name` is that of its column family.
+    /// The rows of a state; `name` is that of its column family. What is written goes into the database at once.
     #[inline]
     pub(super) fn family(&self, name: &str) -> Result<Family<'_>> {
         match self.db.cf_handle(name) {
-            Some(handle) => Ok(Family { database: self, handle }),
+            Some(handle) => Ok(Family { database: self, handle, pending: None }),
             None => Err(Error::internal(format!("there is no column family {name:?}"))),
         }
     }
@@ -181,13 +184,38 @@ impl Drop for CheckpointDirectory {
 pub(super) struct Family<'d> {
     database: &'d Database,
     handle: &'d ColumnFamily,
+    /// Where writes are collected; `None` where they go into the database at once.
+    pending: Option<&'d RefCell<Pending>>,
 }
 
 impl<'d> Family<'d> {
+    /// The same, with what is written collected first, if there is where.
     #[inline]
-    pub(super) fn get(&self, row: &[u8]) -> Result<Option<DBPinnableSlice<'d>>> {
+    pub(super) fn collecting(self, pending: Option<&'d RefCell<Pending>>) -> Self {
+        Family { pending, ..self }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, row: &[u8]) -> Result<Option<Stored<'d>>> {
+        let Some(pending) = self.pending else { return self.get_stored(row) };
+        match pending.try_borrow().map_err(in_use)?.find(row) {
+            Known::Unknown => self.get_stored(row),
+            Known::Nothing => Ok(None),
+            Known::Value(value) => Ok(Some(Stored::Copied(SmallVec::from_slice(value)))),
+            Known::Tail(tail) => {
+                let mut whole = SmallVec::new();
+                whole.extend_from_slice(self.get_stored(row)?.as_deref().unwrap_or_default());
+                whole.extend_from_slice(tail);
+                Ok(Some(Stored::Copied(whole)))
+            }
+        }
+    }
+
+    #[inline]
+    fn get_stored(&self, row: &[u8]) -> Result<Option<Stored<'d>>> {
         let Database { db, read, .. } = self.database;
-        db.get_pinned_cf_opt(self.handle, row, read).map_err(|error| failed("cannot read", error))
+        let stored = db.get_pinned_cf_opt(self.handle, row, read).map_err(|error| failed("cannot read", error))?;
+        Ok(stored.map(Stored::Pinned))
     }
 
     #[inline]
@@ -198,25 +226,61 @@ impl<'d> Family<'d> {
     #[inline]
     pub(super) fn put(&self, row: &[u8], value: &[u8]) -> Result<()> {
         let Database { db, write, .. } = self.database;
-        db.put_cf_opt(self.handle, row, value, write).map_err(|error| failed("cannot write", error))
+        match self.pending {
+            Some(pending) => self.collect(pending, |pending| pending.put(row, value)),
+            None => db.put_cf_opt(self.handle, row, value, write).map_err(|error| failed("cannot write", error)),
+        }
     }
 
     /// Appends to the value of a list row.
     #[inline]
     pub(super) fn append(&self, row: &[u8], value: &[u8]) -> Result<()> {
         let Database { db, write, .. } = self.database;
-        db.merge_cf_opt(self.handle, row, value, write).map_err(|error| failed("cannot write", error))
+        match self.pending {
+            Some(pending) => self.collect(pending, |pending| pending.append(row, value)),
+            None => db.merge_cf_opt(self.handle, row, value, write).map_err(|error| failed("cannot write", error)),
+        }
     }
 
     #[inline]
     pub(super) fn delete(&self, row: &[u8]) -> Result<()> {
         let Database { db, write, .. } = self.database;
-        db.delete_cf_opt(self.handle, row, write).map_err(|error| failed("cannot write", error))
+        match self.pending {
+            Some(pending) => self.collect(pending, |pending| pending.delete(row)),
+            None => db.delete_cf_opt(self.handle, row, write).map_err(|error| failed("cannot write", error)),
+        }
+    }
+
+    #[inline]
+    fn collect(&self, pending: &RefCell<Pending>, change: impl FnOnce(&mut Pending)) -> Result<()> {
+        let mut pending = pending.try_borrow_mut().map_err(in_use)?;
+        change(&mut pending);
+        while pending.is_full() {
+            let largest = pending.largest();
+            self.hand_over(&mut pending, largest)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a part of what was collected into the database.
+    fn hand_over(&self, pending: &mut Pending, part: usize) -> Result<()> {
+        if let Some(batch) = pending.batch(part, self.handle) {
+            self.write(batch)?;
+            pending.forget(part);
+        }
+        Ok(())
+    }
+
+    /// Writes all that was collected into the database.
+    pub(super) fn settle(&self) -> Result<()> {
+        let Some(pending) = self.pending else { return Ok(()) };
+        let mut pending = pending.try_borrow_mut().map_err(in_use)?;
+        pending.all().try_for_each(|part| self.hand_over(&mut pending, part))
     }
 
     /// Deletes every row that begins with `prefix`.
     pub(super) fn delete_prefix(&self, prefix: &[u8]) -> Result<()> {
-        let mut rows = self.rows_with_prefix(prefix);
+        let mut rows = self.rows_with_prefix(prefix)?;
         let mut batch = WriteBatch::default();
         while let Some((row, _)) = rows.next_row()? {
             batch.delete_cf(self.handle, row);
@@ -235,13 +299,17 @@ impl<'d> Family<'d> {
         db.write_opt(batch, write).map_err(|error| failed("cannot write", error))
     }
 
-    /// Rows from `lower`, included, to `upper`, excluded.
-    pub(super) fn rows(&self, lower: &[u8], upper: &[u8]) -> Rows<'d> {
-        rows(&self.database.db, self.handle, lower, upper)
+    /// Rows from `lower`, included, to `upper`, excluded, as they are now. Both begin with a key group.
+    pub(super) fn rows(&self, lower: &[u8], upper: &[u8]) -> Result<Rows<'d>> {
+        if let Some(pending) = self.pending {
+            let mut pending = pending.try_borrow_mut().map_err(in_use)?;
+            pending.between(lower, upper).try_for_each(|part| self.hand_over(&mut pending, part))?;
+        }
+        Ok(rows(&self.database.db, self.handle, lower, upper))
     }
 
     /// Rows that begin with `prefix`, which begins with a key group.
-    pub(super) fn rows_with_prefix(&self, prefix: &[u8]) -> Rows<'d> {
+    pub(super) fn rows_with_prefix(&self, prefix: &[u8]) -> Result<Rows<'d>> {
         // A key group is at most 32,767, so that there is a successor.
         let upper = prefix_successor(prefix).unwrap_or_else(|| vec![u8::MAX; 2]);
         self.rows(prefix, &upper)
@@ -253,8 +321,33 @@ impl<'d> Family<'d> {
     }
 }
 
+/// The value of a row.
+pub(super) enum Stored<'d> {
+    /// Where RocksDB has it.
+    Pinned(DBPinnableSlice<'d>),
+    Copied(SmallVec<[u8; 64]>),
+}
+
+impl std::ops::Deref for Stored<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Stored::Pinned(value) => value,
+            Stored::Copied(value) => value,
+        }
+    }
+}
+
+/// The error of a read or write of a state in the middle of a write of the same state.
+#[cold]
+fn in_use(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::internal("the collected writes of a state are in use").because(error)
+}
+
 /// Rows from `lower`, included, to `upper`, excluded.
-pub(super) fn rows<'d>(db: &'d DB, family: &ColumnFamily, lower: &[u8], upper: &[u8]) -> Rows<'d> {
+fn rows<'d>(db: &'d DB, family: &ColumnFamily, lower: &[u8], upper: &[u8]) -> Rows<'d> {
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(lower);
     options.set_iterate_upper_bound(upper);

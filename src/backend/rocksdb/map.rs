@@ -109,7 +109,7 @@ impl<U: Key, V: Data> Slot<'_, Mapped<U, V>> {
     }
 
     fn is_empty(&self) -> Result<bool> {
-        let mut rows = self.family.rows_with_prefix(self.row.as_slice());
+        let mut rows = self.family.rows_with_prefix(self.row.as_slice())?;
         while let Some((_, value)) = rows.next_row()? {
             if is_shown(self.rule, self.now_ms, value).map_err(|error| self.located(error))? {
                 return Ok(false);
@@ -124,7 +124,7 @@ impl<U: Key, V: Data> Slot<'_, Mapped<U, V>> {
             return Ok(());
         }
         let liveness = self.rule.liveness(self.now_ms);
-        let mut rows = self.family.rows_with_prefix(self.row.as_slice());
+        let mut rows = self.family.rows_with_prefix(self.row.as_slice())?;
         while let Some((row, value)) = rows.next_row()? {
             let mut input = Reader::new(value);
             let stamp_ms = input.ordered_i64("stamp").map_err(|error| self.located(error))?;
@@ -252,7 +252,7 @@ where
         let slot = &self.0;
         let liveness = (slot.rule.is_timed() && !slot.rule.shows_expired()).then(|| slot.rule.liveness(slot.now_ms));
         Ok(Box::new(Entries {
-            rows: slot.family.rows_with_prefix(slot.row.as_slice()),
+            rows: slot.family.rows_with_prefix(slot.row.as_slice())?,
             content: slot.content,
             rule: slot.rule,
             liveness,

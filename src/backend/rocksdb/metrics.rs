@@ -70,9 +70,14 @@ where
             Result::Ok(sum)
         };
         let budget = self.database.config().memory();
+        let (mut rows, mut bytes) = (0_u64, 0_u64);
+        for pending in self.states.iter().filter_map(|state| state.pending.as_ref()?.try_borrow().ok()) {
+            rows = rows.saturating_add(wide(pending.rows()));
+            bytes = bytes.saturating_add(wide(pending.held_bytes()));
+        }
         Ok(Metrics {
-            estimated_entries: sum(properties::ESTIMATE_NUM_KEYS)?,
-            buffered_bytes: sum(properties::CUR_SIZE_ALL_MEM_TABLES)?,
+            estimated_entries: sum(properties::ESTIMATE_NUM_KEYS)?.saturating_add(rows),
+            buffered_bytes: sum(properties::CUR_SIZE_ALL_MEM_TABLES)?.saturating_add(bytes),
             live_file_bytes: sum(properties::LIVE_SST_FILES_SIZE)?,
             file_bytes: sum(properties::TOTAL_SST_FILES_SIZE)?,
             pending_compaction_bytes: sum(properties::ESTIMATE_PENDING_COMPACTION_BYTES)?,

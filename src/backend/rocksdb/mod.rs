@@ -2,7 +2,8 @@
 //!
 //! One database per subtask, in a working directory of its own, with one column family per state, laid out as
 //! [`format::native_rocksdb`](crate::format::native_rocksdb) says: a row is a key group and a neutral pair, so that rows lie in the
-//! order of the canonical format. Reads decode, writes encode; elements are appended to lists without reading them.
+//! order of the canonical format. Reads decode, writes encode; elements are appended to lists without reading them. What is
+//! written is collected for a while and handed over in order, which costs a fraction of handing it over row by row.
 //!
 //! The database is a working copy. It has no log, nothing of it survives its backend, and recovery starts from a published
 //! snapshot, in a new directory, whatever has become of the old one. Taking a snapshot writes what is in memory to files, of
@@ -21,6 +22,7 @@ mod expiry;
 mod list;
 mod map;
 mod metrics;
+mod pending;
 mod queue;
 mod register;
 mod restore;
@@ -172,9 +174,9 @@ where
         up_to_ms: i64,
     ) -> Result<Option<Timer<KS::Value, N>>> {
         let KeyedBackend { parameters, key, states, database, row, .. } = self;
-        let State { family, typed, meta, .. } = states.get_mut(handle.index).ok_or_else(foreign_handle)?;
+        let State { family, typed, meta, pending, .. } = states.get_mut(handle.index).ok_or_else(foreign_handle)?;
         let typed: &mut Typed<N, Agendas> = typed.downcast_mut().ok_or_else(foreign_handle)?;
-        let family = database.family(family)?;
+        let family = database.family(family)?.collecting(pending.as_ref());
         let Some((group, position, timer)) = timer::next(&mut typed.content, family, parameters.range, domain)? else {
             return Ok(None);
         };
@@ -200,9 +202,9 @@ where
 
     /// The moment of the next timer, `None` if none is set.
     pub fn next_timer_ms<N: Key>(&mut self, handle: &TimerHandle<N>, domain: TimeDomain) -> Result<Option<i64>> {
-        let State { family, typed, .. } = self.states.get_mut(handle.index).ok_or_else(foreign_handle)?;
+        let State { family, typed, pending, .. } = self.states.get_mut(handle.index).ok_or_else(foreign_handle)?;
         let typed: &mut Typed<N, Agendas> = typed.downcast_mut().ok_or_else(foreign_handle)?;
-        let family = self.database.family(family)?;
+        let family = self.database.family(family)?.collecting(pending.as_ref());
         let next = timer::next(&mut typed.content, family, self.parameters.range, domain)?;
         next.map(|(_, _, timer)| timer::timestamp_ms(&timer)).transpose()
     }
@@ -222,7 +224,7 @@ where
     /// without is in [`metrics`](Self::metrics).
     pub fn statistics(&self, name: &str) -> Result<Option<Statistics>> {
         let Some(state) = self.names.get(name).and_then(|index| self.states.get(*index)) else { return Ok(None) };
-        let family = self.database.family(&state.family)?;
+        let family = state.rows_in(&self.database)?;
         let schema = sweep::schema(&self.key_snapshot, &state.meta);
         let entries = sweep::count(family, schema, self.parameters.range)
             .map_err(|error| error.in_state(name).in_operator(&self.parameters.operator))?;
@@ -239,10 +241,10 @@ impl State {
         parameters: &KeyedParameters,
         budget: usize,
     ) -> Result<usize> {
-        let State { meta, family, rule, sweep, .. } = self;
+        let State { meta, family, rule, sweep, pending, .. } = self;
         let liveness = rule.liveness(parameters.clock.now_ms());
-        let removed =
-            sweep.run(database.family(family)?, sweep::schema(key, meta), parameters.range, &liveness, budget);
+        let family = database.family(family)?.collecting(pending.as_ref());
+        let removed = sweep.run(family, sweep::schema(key, meta), parameters.range, &liveness, budget);
         removed.map_err(|error| error.in_state(&meta.name).in_operator(&parameters.operator))
     }
 

@@ -1,11 +1,13 @@
 //! Registration: the moment a state gets its types, and what was restored of it is taken over or refused.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::database::Database;
 use super::expiry::Expiry;
 use super::list::Listed;
 use super::map::Mapped;
+use super::pending::Pending;
 use super::sweep::Sweep;
 use super::timer::Agendas;
 use super::typed::{Content, Rule, State, Takeover, Typed};
@@ -167,12 +169,15 @@ where
         }
         self.carried.remove(&meta.name);
         let index = self.states.len();
+        let limit_bytes = Some(self.database.config().collected_bytes()).filter(|bytes| *bytes > 0);
+        let pending = limit_bytes.map(|bytes| RefCell::new(Pending::new(self.parameters.range, bytes)));
         self.names.insert(meta.name.clone(), index);
         self.states.push(State {
             family: column_family_name(&meta.name),
             meta,
             rule: Rule(ttl),
             sweep: Sweep::default(),
+            pending,
             namespace: Box::new(Arc::clone(&typed.namespace)),
             typed: Box::new(typed),
         });
@@ -233,7 +238,7 @@ fn rewrite(
 ) -> Result<()> {
     let name = &takeover.written.name;
     let (first, end) = group_bounds(range);
-    let mut rows = database.family(&column_family_name(name))?.rows(&first, &end);
+    let mut rows = database.family(&column_family_name(name))?.rows(&first, &end)?;
     let mut taken = Writer::new();
     while let Some((row, value)) = rows.next_row()? {
         let (group, key) = split_row_key(row)?;

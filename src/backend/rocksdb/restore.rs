@@ -90,7 +90,7 @@ where
         let (first, end) = group_bounds(self.parameters.range);
         let names: Vec<String> = self.carried.keys().cloned().collect();
         for name in names {
-            let is_empty = self.database.family(&column_family_name(&name))?.rows(&first, &end).next_row()?.is_none();
+            let is_empty = self.database.family(&column_family_name(&name))?.rows(&first, &end)?.next_row()?.is_none();
             if is_empty {
                 self.database.drop_family(&name)?;
                 self.carried.remove(&name);

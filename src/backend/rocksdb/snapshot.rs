@@ -59,6 +59,7 @@ where
             states.push(Frozen { meta: state.meta.clone(), liveness });
         }
         states.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+        self.states.iter().try_for_each(|state| state.rows_in(&self.database)?.settle())?;
         let families: Vec<String> = states.iter().map(|state| column_family_name(&state.meta.name)).collect();
         let checkpoint = self
             .database

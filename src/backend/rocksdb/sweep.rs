@@ -56,7 +56,7 @@ impl Sweep {
             return Ok(0);
         }
         let (first, end) = group_bounds(range);
-        let mut rows = family.rows(if self.next.is_empty() { &first } else { &self.next }, &end);
+        let mut rows = family.rows(if self.next.is_empty() { &first } else { &self.next }, &end)?;
         let (mut removed, mut kept) = (0, Writer::new());
         for _ in 0..budget {
             let Some((row, value)) = rows.next_row()? else {
@@ -133,7 +133,7 @@ pub(super) fn keep_live(list: &[u8], liveness: &Liveness, kept: &mut Writer) -> 
 /// The number of keys and namespaces, or of timers, that have rows. Reads all of them.
 pub(super) fn count(family: Family<'_>, schema: Schema<'_>, range: KeyGroupRange) -> Result<usize> {
     let (first, end) = group_bounds(range);
-    let mut rows = family.rows(&first, &end);
+    let mut rows = family.rows(&first, &end)?;
     let (mut entries, mut last) = (0_usize, Vec::new());
     while let Some((row, _)) = rows.next_row()? {
         let place = place(schema, row)?;

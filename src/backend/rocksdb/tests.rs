@@ -37,6 +37,7 @@ fn config(directory: &TempDir) -> Config {
 
 /// Everything in files, and these merged, whatever they are.
 fn compact(backend: &KeyedBackend<Str>, state: &str) {
+    backend.states.iter().for_each(|state| state.rows_in(&backend.database).unwrap().settle().unwrap());
     let families: Vec<&str> = backend.states.iter().map(|state| state.family.as_str()).collect();
     drop(backend.database.checkpoint(families.into_iter()).unwrap());
     let mut options = CompactOptions::default();

@@ -80,7 +80,7 @@ fn load_rows(family: Family<'_>, prefix: &[u8], above: Option<&[u8]>, most: usiz
         lower.push(0);
     }
     let upper = prefix_successor(prefix).unwrap_or_else(|| vec![u8::MAX; 2]);
-    let mut rows = family.rows(&lower, &upper);
+    let mut rows = family.rows(&lower, &upper)?;
     let mut loaded = Vec::new();
     while loaded.len() < most
         && let Some((row, _)) = rows.next_row()?

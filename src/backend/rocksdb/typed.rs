@@ -1,8 +1,11 @@
 //! A registered state, and what its kind stores.
 
 use std::any::Any;
+use std::cell::RefCell;
 
+use super::database::{Database, Family};
 use super::expiry::Liveness;
+use super::pending::Pending;
 use super::sweep::Sweep;
 use crate::backend::registration::SharedSerializer;
 use crate::codec::{Reader, Writer};
@@ -18,10 +21,20 @@ pub(super) struct State {
     pub(super) family: String,
     pub(super) rule: Rule,
     pub(super) sweep: Sweep,
+    /// What is not in the database yet; `None` where writes are not collected.
+    pub(super) pending: Option<RefCell<Pending>>,
     /// The `SharedSerializer` of the namespaces.
     pub(super) namespace: Box<dyn Any + Send>,
     /// The [`Typed`] content.
     pub(super) typed: Box<dyn Any + Send>,
+}
+
+impl State {
+    /// The rows of the state.
+    #[inline]
+    pub(super) fn rows_in<'d>(&'d self, database: &'d Database) -> Result<Family<'d>> {
+        Ok(database.family(&self.family)?.collecting(self.pending.as_ref()))
+    }
 }
 
 /// What is needed to open a state for a key and namespace.

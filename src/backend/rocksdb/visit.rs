@@ -36,7 +36,7 @@ where
     /// Gives the neutral key and the value of every row to `visit`.
     fn for_each_row(&self, state: &State, mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
         let (first, end) = group_bounds(self.parameters.range);
-        let mut rows = self.database.family(&state.family)?.rows(&first, &end);
+        let mut rows = state.rows_in(&self.database)?.rows(&first, &end)?;
         let located = |error: Error| error.in_state(&state.meta.name).in_operator(&self.parameters.operator);
         while let Some((row, value)) = rows.next_row()? {
             let (_, key) = split_row_key(row).map_err(located)?;

@@ -70,23 +70,20 @@ impl<'o> BulkWriter<'o> {
     }
 
     fn write(&mut self, state: &str, row: &[u8], value: &[u8]) -> Result<()> {
-        if let Some(table) = self.open.get(state) {
-            if table.last.as_slice() >= row {
-                return Err(Error::invalid_input("rows must ascend strictly by key group and key"));
+        let table = match self.open.get_mut(state) {
+            Some(table) => table,
+            None => {
+                let table = self.begin()?;
+                self.open.entry(state.to_owned()).or_insert(table)
             }
-            if table.writer.file_size() >= self.table_bytes {
-                self.close(state)?;
-            }
+        };
+        if table.last.as_slice() >= row {
+            return Err(Error::invalid_input("rows must ascend strictly by key group and key"));
         }
-        if !self.open.contains_key(state) {
-            let table = self.begin()?;
-            self.open.insert(state.to_owned(), table);
-        }
-        let Some(table) = self.open.get_mut(state) else { return Err(Error::internal("a table that is not open")) };
         table.writer.put(row, value).map_err(|error| failed("write a row", &table.path, error))?;
         table.last.clear();
         table.last.extend_from_slice(row);
-        Ok(())
+        if table.writer.file_size() >= self.table_bytes { self.close(state) } else { Ok(()) }
     }
 
     fn begin(&self) -> Result<OpenTable<'o>> {
