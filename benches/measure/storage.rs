@@ -85,6 +85,10 @@ impl FileSystem for Unsynced {
         self.0.link(from, to)
     }
 
+    fn link_outside(&self, from: &str, to: &Path) -> io::Result<bool> {
+        self.0.link_outside(from, to)
+    }
+
     fn remove_file(&self, path: &str) -> io::Result<()> {
         self.0.remove_file(path)
     }

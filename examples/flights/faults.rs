@@ -3,6 +3,7 @@
 //! Everything is counted, so that a run is the same every time as far as threads allow.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -132,6 +133,10 @@ impl Storage for Unreliable {
 
     fn open(&self, path: &ObjectPath) -> Result<Blob> {
         self.storage.open(path)
+    }
+
+    fn link(&self, path: &ObjectPath, to: &Path) -> Result<bool> {
+        self.storage.link(path, to)
     }
 
     fn length(&self, path: &ObjectPath) -> Result<Option<u64>> {

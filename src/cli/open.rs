@@ -331,6 +331,11 @@ impl Storage for Aliased {
         storage.open(&path)
     }
 
+    fn link(&self, path: &ObjectPath, to: &Path) -> millpond::Result<bool> {
+        let (storage, path) = self.resolve(path)?;
+        storage.link(&path, to)
+    }
+
     fn length(&self, path: &ObjectPath) -> millpond::Result<Option<u64>> {
         let (storage, path) = self.resolve(path)?;
         storage.length(&path)

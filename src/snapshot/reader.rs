@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+#[cfg(feature = "rocksdb")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -133,6 +135,14 @@ impl SnapshotReader {
             .at_offset(length.min(object.length)));
         }
         Ok(blob)
+    }
+
+    /// Gives an object a further name at `to`, a local path; `false` where the storage cannot. See
+    /// [`Storage::link`](crate::storage::Storage::link) for what that means.
+    #[cfg(feature = "rocksdb")]
+    pub(super) fn link_object(&self, object: &ObjectRef, to: &Path) -> Result<bool> {
+        let path = self.object_path(object)?;
+        self.storage.link(&path, to).map_err(|error| error.in_file(&path))
     }
 
     /// Opens an object and compares its BLAKE3 digest as well. Reads all of it.

@@ -21,6 +21,8 @@
 //!   been written and synced. Nobody holds it open for writing any more.
 //! - This crate never truncates, overwrites or renames over such a file. It only unlinks, and an unlinked file keeps its
 //!   pages for as long as a map of it lives.
+//! - The tables of a restored database are further names of such files ([`Storage::link`](super::Storage::link)). RocksDB opens them for
+//!   reading and removes them; it never writes to a table that it did not just create.
 //! - The map is read-only and private to this module; only `&[u8]` leaves it, bound to the life of the map.
 //!
 //! # What another program can do

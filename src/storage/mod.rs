@@ -20,6 +20,7 @@
 //! implementation at a chosen operation.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -95,6 +96,17 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
     fn open(&self, path: &ObjectPath) -> Result<Blob>;
 
+    /// Gives an object a further name outside of the storage, `to`, which stands for nothing yet; `false`, and nothing done, where
+    /// that cannot be: the storage is not in the file system that `to` lies in, or that has no such names. Whoever needs the bytes
+    /// there copies them then.
+    ///
+    /// The file at `to` *is* the object. It may be read and removed, and never written, truncated or given other
+    /// permissions; removing it leaves the object, and deleting the object leaves it.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no object of that name. The default is for a storage that is elsewhere.
+    fn link(&self, _path: &ObjectPath, _to: &Path) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Length of an object in bytes, or `None` if there is none of that name.
     fn length(&self, path: &ObjectPath) -> Result<Option<u64>>;
 
@@ -141,6 +153,10 @@ impl<S: Storage + ?Sized> Storage for Arc<S> {
 
     fn open(&self, path: &ObjectPath) -> Result<Blob> {
         (**self).open(path)
+    }
+
+    fn link(&self, path: &ObjectPath, to: &Path) -> Result<bool> {
+        (**self).link(path, to)
     }
 
     fn length(&self, path: &ObjectPath) -> Result<Option<u64>> {

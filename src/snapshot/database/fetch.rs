@@ -10,10 +10,14 @@ use crate::format::manifest::{KeyedHandle, ObjectRef};
 use crate::format::native_rocksdb::{FileName, check_current, check_files, check_table};
 use crate::snapshot::reader::SnapshotReader;
 
-/// Copies the files of a database into `directory`, which is empty, on up to `threads` threads.
+/// Brings the files of a database into `directory`, which is empty, on up to `threads` threads.
 ///
 /// Every file is checked on the way: its object is there, and has the length and the BLAKE3 that the manifest says; `CURRENT`
 /// names the manifest of the database, and tables are of the kind that is stored. What fails names object and file, and nothing in the directory may be used then.
+///
+/// Tables are linked where the storage can ([`Storage::link`](crate::storage::Storage::link)) and copied elsewhere: a table is never
+/// written again, only removed, so that costs no space and nothing per byte but the check. `CURRENT` and the manifest are
+/// always copied, since RocksDB goes on writing them.
 pub fn fetch(
     snapshot: &SnapshotReader,
     handle: &KeyedHandle,
@@ -47,12 +51,15 @@ fn fetch_file(
         check_table(blob.as_slice()).map_err(|error| error.in_file(&place))?;
     }
     let path = directory.join(name.to_string());
-    let mut file = directory::create(&path)?;
+    let is_linked = name.is_table() && snapshot.link_object(object, &path)?;
+    let mut copy = if is_linked { None } else { Some(directory::create(&path)?) };
     let mut hasher = blake3::Hasher::new();
     for chunk in blob.as_slice().chunks(CHUNK_BYTES) {
         check(keep_going)?;
         hasher.update(chunk);
-        directory::append(&mut file, &path, chunk)?;
+        if let Some(file) = &mut copy {
+            directory::append(file, &path, chunk)?;
+        }
     }
     let found = Digest(*hasher.finalize().as_bytes());
     if found == object.digest {

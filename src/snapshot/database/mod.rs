@@ -8,7 +8,8 @@
 //! Invariants:
 //!
 //! * RocksDB is given a file of a snapshot only after all files of its database were found to be those of the manifest:
-//!   by name, length and BLAKE3. It gets copies, in a directory that did not exist before.
+//!   by name, length and BLAKE3. It gets them in a directory that did not exist before: tables may be links to what is stored,
+//!   since RocksDB never writes to a table that it has finished (its own checkpoints rest on that); all other files are copies.
 //! * Which rows belong to a state is decided by the key-group range of the handle, not by what lies in the files.
 //! * A stored object never has the name of a local file. That a table was stored before is known from the handle of a
 //!   snapshot that completed, for as long as the directory it lies in is the one that snapshot was taken of or restored to.

@@ -1,6 +1,7 @@
 //! Faults below a storage.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Action, FaultPlan, Verdict, half};
@@ -66,6 +67,10 @@ impl FileSystem for FaultFileSystem {
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
         self.plan.state().audit.linking(from, to);
         self.perform(Action::Link, to, || self.inner.link(from, to))
+    }
+
+    fn link_outside(&self, from: &str, to: &Path) -> io::Result<bool> {
+        self.perform(Action::ReadFile, from, || self.inner.link_outside(from, to))
     }
 
     fn remove_file(&self, path: &str) -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! Faults in place of a storage.
 
+use std::path::Path;
+
 use super::{Action, FaultPlan, Verdict, half};
 use crate::error::Result;
 use crate::storage::{Blob, CommitOutcome, Leftover, ObjectInfo, ObjectPath, ObjectWriter, Storage};
@@ -53,6 +55,10 @@ impl<S: Storage> Storage for FaultStorage<S> {
 
     fn open(&self, path: &ObjectPath) -> Result<Blob> {
         self.plan.call(Action::Open, path.as_str(), || self.inner.open(path))
+    }
+
+    fn link(&self, path: &ObjectPath, to: &Path) -> Result<bool> {
+        self.plan.call(Action::Open, path.as_str(), || self.inner.link(path, to))
     }
 
     fn length(&self, path: &ObjectPath) -> Result<Option<u64>> {

@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use super::Blob;
 use crate::error::{Error, ErrorKind};
@@ -43,6 +44,13 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Gives a file a further name in one step. Fails with [`AlreadyExists`](io::ErrorKind::AlreadyExists) if `to` is
     /// taken by anything. Where there are no hard links, the old name may be gone afterwards.
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Gives a complete file a further name outside of the root, `to`, a path of the operating system, in one step; `false`, and
+    /// nothing done, where it cannot have one. Fails with [`AlreadyExists`](io::ErrorKind::AlreadyExists) if `to` is taken by
+    /// anything, and with [`InvalidData`](io::ErrorKind::InvalidData) if `from` is anything but a regular file. Nothing becomes durable.
+    fn link_outside(&self, _from: &str, _to: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// Removes the name of a file, or of anything else that is not a directory. Bytes of the file that are mapped stay.
     fn remove_file(&self, path: &str) -> io::Result<()>;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{File, FileIdentity, FileKind, FileMetadata, FileSystem, explain};
@@ -30,6 +30,7 @@ pub struct SystemFileSystem {
     root: OwnedFd,
     root_path: PathBuf,
     mapping: bool,
+    linking: bool,
 }
 
 impl SystemFileSystem {
@@ -40,7 +41,7 @@ impl SystemFileSystem {
         let opened = rustix::fs::open(root_path, DIRECTORY, Mode::empty());
         let root = opened.map_err(|error| explain(error.into(), "cannot open the directory").in_file(shown))?;
         let root_path = std::path::absolute(root_path).unwrap_or_else(|_| root_path.to_owned());
-        Ok(SystemFileSystem { root, root_path, mapping: true })
+        Ok(SystemFileSystem { root, root_path, mapping: true, linking: true })
     }
 
     /// Opens a directory and creates it first if it is missing, its ancestors too. On return the directory survives a
@@ -57,6 +58,14 @@ impl SystemFileSystem {
     #[must_use]
     pub fn without_mapping(mut self) -> Self {
         self.mapping = false;
+        self
+    }
+
+    /// The same, but files get no names outside of the root: for where programs that do not know that objects are immutable
+    /// work on the directories that databases are restored to.
+    #[must_use]
+    pub fn without_linking(mut self) -> Self {
+        self.linking = false;
         self
     }
 
@@ -113,6 +122,30 @@ impl FileSystem for SystemFileSystem {
                 Ok(rustix::fs::renameat_with(&from_directory, from, &to_directory, to, flags)?)
             }
             linked => Ok(linked?),
+        }
+    }
+
+    fn link_outside(&self, from: &str, to: &Path) -> io::Result<bool> {
+        if !self.linking {
+            return Ok(false);
+        }
+        let (directory, name) = self.parent(from)?;
+        match rustix::fs::linkat(&directory, name, CWD, to, AtFlags::empty()) {
+            Ok(()) => {}
+            // Another file system, one without links, or one that keeps strangers' files from being linked.
+            Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::MLINK) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // Looked at where it cannot be exchanged any more: a symbolic link was linked, not followed.
+        let stat = rustix::fs::statat(CWD, to, AtFlags::SYMLINK_NOFOLLOW)?;
+        match kind_of(FileType::from_raw_mode(stat.st_mode)) {
+            FileKind::File => Ok(true),
+            kind => {
+                rustix::fs::unlinkat(CWD, to, AtFlags::empty())?;
+                Err(refuse(kind))
+            }
         }
     }
 

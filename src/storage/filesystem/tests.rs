@@ -145,3 +145,26 @@ fn names_that_are_not_text_are_not_listed() {
     assert_eq!(files.read_directory("").unwrap(), ["a"]);
     assert_eq!(files.read_directory("").unwrap(), ["a"]);
 }
+
+#[test]
+fn a_name_outside_is_the_same_file_and_only_of_files() {
+    let (directory, files) = in_temporary_directory();
+    let outside = tempfile::tempdir_in(directory.path().parent().unwrap()).unwrap();
+    let to = |name: &str| outside.path().join(name);
+    put(&files, "a", b"bytes");
+    assert!(files.link_outside("a", &to("a")).unwrap());
+    let linked = std::fs::metadata(to("a")).unwrap();
+    assert_eq!((linked.nlink(), linked.ino()), (2, files.metadata("a").unwrap().unwrap().identity.number));
+    assert_eq!(files.link_outside("a", &to("a")).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+    std::fs::remove_file(to("a")).unwrap();
+    assert_eq!(*files.read_file("a").unwrap(), *b"bytes");
+    assert_eq!(files.link_outside("none", &to("none")).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    symlink(directory.path().join("a"), directory.path().join("link")).unwrap();
+    assert_eq!(files.link_outside("link", &to("link")).unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+    files.create_directory("directory").unwrap();
+    assert!(!files.link_outside("directory", &to("directory")).is_ok_and(|linked| linked));
+    assert!(files.link_outside("../a", &to("b")).is_err());
+    let files = files.without_linking();
+    assert!(!files.link_outside("a", &to("c")).unwrap());
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}

@@ -25,7 +25,6 @@
 
 use std::fmt;
 use std::io;
-#[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
 
@@ -134,6 +133,15 @@ impl Storage for LocalStorage {
                 return self.0.at(path, super::missing().because(error));
             }
             self.0.failed(path.as_str(), error, "cannot read the object")
+        })
+    }
+
+    fn link(&self, path: &ObjectPath, to: &Path) -> Result<bool> {
+        self.0.files.link_outside(path.as_str(), to).map_err(|error| {
+            if is_absent(&error) && matches!(self.length(path), Ok(None)) {
+                return self.0.at(path, super::missing().because(error));
+            }
+            self.0.failed(path.as_str(), error, &format!("cannot link the object to {}", to.display()))
         })
     }
 

@@ -3,5 +3,7 @@
 mod files;
 mod hostile;
 mod job;
+#[cfg(unix)]
+mod links;
 mod machine;
 mod rescale;
