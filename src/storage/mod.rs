@@ -42,6 +42,7 @@ pub mod path;
 pub use blob::Blob;
 #[cfg(unix)]
 pub use filesystem::SystemFileSystem;
+pub use filesystem::scratch::ScratchDirectory;
 pub use filesystem::{File, FileIdentity, FileKind, FileMetadata, FileSystem};
 pub use local::LocalStorage;
 pub use memory::MemoryStorage;

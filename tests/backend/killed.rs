@@ -4,12 +4,14 @@
 //! are there; whatever it said must be there when it is dead, and hold what it said. `MILLPOND_KILLS` sets how often it is killed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use millpond::Result;
 use millpond::backend::{BackendConfig, BackendKind, KeyedBackend, KeyedParameters, KeyedSnapshotFormat};
 use millpond::clock::ManualClock;
 use millpond::format::manifest::{Manifest, ObjectScope, SnapshotKind};
@@ -20,13 +22,15 @@ use millpond::serializer::{Str, U64};
 use millpond::snapshot::{SnapshotLabel, SnapshotReader, SnapshotTarget, SubtaskReport, Trust, assemble, publish};
 use millpond::state::{ListDescriptor, ListState, MapDescriptor, MapState, ValueDescriptor, ValueState};
 use millpond::storage::layout::{JobLayout, MANIFEST_NAME, SnapshotDirectory};
-use millpond::storage::{CommitOutcome, LocalStorage, Storage};
+use millpond::storage::{Blob, CommitOutcome, LocalStorage, ObjectInfo, ObjectPath, ObjectWriter, Storage};
 
 use super::from_environment;
 use super::rocksdb::{scratch, small};
 
 /// Kills in an ordinary run.
 const KILLS: u64 = 20;
+/// Says to the process at which storage operation of its recovery it dies; if there are fewer, it ends when it is recovered.
+const DIES_AT: &str = "MILLPOND_KILLED_DIES_AT";
 /// Says to the process where to work.
 const DIRECTORY: &str = "MILLPOND_KILLED_DIRECTORY";
 
@@ -152,6 +156,52 @@ fn take(backend: &mut KeyedBackend<Str>, storage: &Arc<dyn Storage>, id: u64) {
     backend.confirm(version);
 }
 
+/// A storage in whose hands the process dies.
+#[derive(Debug)]
+struct Mortal {
+    inner: Arc<dyn Storage>,
+    left: AtomicU64,
+}
+
+impl Mortal {
+    fn live(&self) -> &dyn Storage {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            std::process::abort();
+        }
+        &*self.inner
+    }
+}
+
+impl Storage for Mortal {
+    fn create(&self, path: &ObjectPath) -> Result<Box<dyn ObjectWriter>> {
+        self.live().create(path)
+    }
+
+    fn commit(&self, path: &ObjectPath, bytes: &[u8]) -> CommitOutcome {
+        self.live().commit(path, bytes)
+    }
+
+    fn open(&self, path: &ObjectPath) -> Result<Blob> {
+        self.live().open(path)
+    }
+
+    fn link(&self, path: &ObjectPath, to: &Path) -> Result<bool> {
+        self.live().link(path, to)
+    }
+
+    fn length(&self, path: &ObjectPath) -> Result<Option<u64>> {
+        self.live().length(path)
+    }
+
+    fn list(&self, prefix: Option<&ObjectPath>) -> Result<Vec<ObjectInfo>> {
+        self.live().list(prefix)
+    }
+
+    fn delete(&self, path: &ObjectPath) -> Result<()> {
+        self.live().delete(path)
+    }
+}
+
 /// Deletes the oldest checkpoints, manifest first, and what no other names.
 fn retire(storage: &Arc<dyn Storage>, scratch: &Path) {
     let mut there = checkpoints(&**storage);
@@ -182,6 +232,13 @@ fn process_that_is_killed() {
     let directory = Path::new(&directory);
     let storage = storage(directory);
     let mut id = checkpoints(&*storage).last().copied().unwrap_or(0);
+    if let Some(dies_at) = from_environment(DIES_AT) {
+        let mortal: Arc<dyn Storage> = Arc::new(Mortal { inner: storage, left: AtomicU64::new(dies_at) });
+        let mut backend = restore(BackendKind::RocksDb, directory, &mortal, id);
+        register(&mut backend);
+        println!("recovered");
+        return;
+    }
     let mut backend = match id {
         0 => KeyedBackend::new(&config(BackendKind::RocksDb, directory), parameters(), Str).unwrap(),
         id => restore(BackendKind::RocksDb, directory, &storage, id),
@@ -210,38 +267,61 @@ fn process_that_is_killed() {
     }
 }
 
+fn command(directory: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["backend::killed::process_that_is_killed", "--exact", "--ignored", "--nocapture"]);
+    command.env(DIRECTORY, directory);
+    command
+}
+
+/// The process, running.
+struct Life {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// A checkpoint that a line speaks of, with its steps.
+fn said(line: &str) -> Option<(u64, u64)> {
+    // The test runner's own words may stand before it.
+    let (_, numbers) = line.split_once("checkpoint ")?;
+    let (id, steps) = numbers.split_once(' ')?;
+    Some((id.parse().unwrap(), steps.parse().unwrap()))
+}
+
+impl Life {
+    fn begin(directory: &Path) -> Self {
+        let mut child = command(directory).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Life { child, lines }
+    }
+
+    /// Waits for the next checkpoint.
+    fn checkpoint(&mut self) -> (u64, u64) {
+        loop {
+            let line = self.lines.next().expect("the process ended by itself").unwrap();
+            if let Some(checkpoint) = said(&line) {
+                return checkpoint;
+            }
+        }
+    }
+
+    /// Kills the process, and gives the checkpoints that it still spoke of.
+    fn kill(mut self) -> impl Iterator<Item = (u64, u64)> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        // What was cut off in the middle was not said.
+        self.lines.map_while(Result::ok).filter_map(|line| said(&line))
+    }
+}
+
 /// Runs the process until it said something and a little longer, kills it, and gives the last checkpoint that it said is
 /// there, with its steps.
 fn life(directory: &Path, patience: Duration) -> (u64, u64) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["backend::killed::process_that_is_killed", "--exact", "--ignored", "--nocapture"])
-        .env(DIRECTORY, directory)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let said = |line: &str| {
-        // The test runner's own words may stand before it.
-        let (_, numbers) = line.split_once("checkpoint ")?;
-        let (id, steps) = numbers.split_once(' ')?;
-        Some((id.parse().unwrap(), steps.parse().unwrap()))
-    };
-    let mut last = loop {
-        let line = lines.next().expect("the process ended by itself").unwrap();
-        if let Some(first) = said(&line) {
-            break first;
-        }
-    };
+    let mut life = Life::begin(directory);
+    let first = life.checkpoint();
     let (_never, wait) = std::sync::mpsc::channel::<()>();
     let _ = wait.recv_timeout(patience);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    for line in lines.map_while(Result::ok) {
-        // What was cut off in the middle was not said.
-        last = said(&line).unwrap_or(last);
-    }
-    last
+    life.kill().last().unwrap_or(first)
 }
 
 fn check(directory: &Path, said: (u64, u64)) -> u64 {
@@ -291,4 +371,66 @@ fn a_process_that_is_killed_loses_no_acknowledged_checkpoint() {
         steps = check(directory.path(), life(directory.path(), patience));
     }
     println!("{kills} kills, {steps} steps, every acknowledged checkpoint restored");
+}
+
+/// The directories in which somebody works, or has worked.
+fn working_directories(directory: &Path) -> BTreeSet<PathBuf> {
+    directory.join("local").read_dir().unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn s_22_what_a_killed_process_left_is_removed_by_the_next_and_what_a_living_one_has_is_not() {
+    const ROCKSDB: BackendKind = BackendKind::RocksDb;
+    let directory = scratch();
+    std::fs::create_dir_all(directory.path().join("local/of-the-user-1")).unwrap();
+    let users = working_directories(directory.path());
+    let mut life = Life::begin(directory.path());
+    life.checkpoint();
+    let of_child: BTreeSet<_> = working_directories(directory.path()).difference(&users).cloned().collect();
+    assert_eq!(of_child.len(), 1);
+    // The process goes on, whoever else comes.
+    let mut first = KeyedBackend::new(&config(ROCKSDB, directory.path()), parameters(), Str).unwrap();
+    let handles = register(&mut first);
+    let living = working_directories(directory.path());
+    assert!(living.is_superset(&of_child) && living.len() == users.len() + 2, "{living:?}");
+    life.checkpoint();
+    life.checkpoint();
+    let _ = life.kill().count();
+    assert!(working_directories(directory.path()).is_superset(&of_child), "nobody has come yet");
+    let second = KeyedBackend::new(&config(ROCKSDB, directory.path()), parameters(), Str).unwrap();
+    let left = working_directories(directory.path());
+    assert!(left.len() == users.len() + 2 && left.is_superset(&users), "{left:?}");
+    let key = "key".to_owned();
+    first.key(&key).unwrap().value(&handles.value).unwrap().set(1).unwrap();
+    drop(first.snapshot().unwrap());
+    drop((first, second));
+    assert_eq!(working_directories(directory.path()), users);
+}
+
+/// The process dies in the middle of its recovery, at every storage operation of it in turn, each time in what the lives before have left.
+#[test]
+fn s_21_a_recovery_that_is_killed_at_every_operation_is_done_again() {
+    let directory = scratch();
+    let said = life(directory.path(), Duration::from_millis(30));
+    let storage = storage(directory.path());
+    let stored = |storage: &dyn Storage| -> BTreeMap<ObjectPath, Blob> {
+        let listed = storage.list(None).unwrap().into_iter();
+        listed.map(|info| (info.path.clone(), storage.open(&info.path).unwrap())).collect()
+    };
+    let before = stored(&*storage);
+    let deaths = (0..1_000_u64).find(|dies_at| {
+        let output = command(directory.path()).env(DIES_AT, dies_at.to_string()).output().unwrap();
+        let is_recovered = String::from_utf8_lossy(&output.stdout).contains("recovered");
+        assert_eq!(output.status.success(), is_recovered, "{output:?}");
+        assert!(stored(&*storage) == before, "recovery changed what is stored");
+        // What earlier deaths left is gone.
+        let left = working_directories(directory.path()).len();
+        assert!(left <= usize::from(!is_recovered), "{left} directories after a death at {dies_at}");
+        is_recovered
+    });
+    let deaths = deaths.expect("recovery ends");
+    assert!(deaths > 10, "only {deaths} operations");
+    check(directory.path(), said);
+    let said = life(directory.path(), Duration::from_millis(30));
+    check(directory.path(), said);
 }

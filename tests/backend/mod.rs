@@ -2,12 +2,16 @@
 
 #[cfg(feature = "test-util")]
 mod contract;
+#[cfg(all(unix, feature = "rocksdb", feature = "test-util"))]
+mod full_disk;
 #[cfg(feature = "test-util")]
 mod incremental;
 #[cfg(all(feature = "rocksdb", feature = "test-util"))]
 mod killed;
 #[cfg(feature = "test-util")]
 mod model;
+#[cfg(all(unix, feature = "rocksdb", feature = "test-util"))]
+mod recovery;
 #[cfg(all(feature = "rocksdb", feature = "test-util"))]
 pub(crate) mod rocksdb;
 mod round_trip;

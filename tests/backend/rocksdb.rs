@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use millpond::ErrorKind;
 use millpond::backend::conformance::{self, Cluster, Dump, MAX_PARALLELISM, Plan};
@@ -120,13 +123,13 @@ fn encoded<S: Serializer>(serializer: S, value: &S::Value) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// Twelve states, written as fast as they can be with buffers that overflow all the time; at every barrier a snapshot that
-/// another thread writes meanwhile and compares with what the model was then: no hole in any state, and nothing newer.
-/// `MILLPOND_ROCKSDB_BARRIERS` sets how many.
+/// Twelve states, written as fast as they can be with buffers that overflow all the time; every 50 ms a barrier, and a snapshot that
+/// another thread writes meanwhile and compares with what the model was then: no hole in any state, and nothing newer. Time decides how much
+/// is between two barriers, and nothing else. `MILLPOND_ROCKSDB_BARRIERS` sets how many.
 #[test]
 fn s_35_every_checkpoint_shows_all_states_at_its_barrier() {
-    let barriers = from_environment("MILLPOND_ROCKSDB_BARRIERS").unwrap_or(30);
-    const RECORDS: u64 = 4000;
+    const INTERVAL: Duration = Duration::from_millis(50);
+    let barriers = from_environment("MILLPOND_ROCKSDB_BARRIERS").unwrap_or(40);
     let directory = scratch();
     let config = small(directory.path()).with_write_buffers(64 << 10, 2);
     let mut cluster = Cluster::new(Plan::new(&BackendConfig::rocksdb(config)), Str, 1).unwrap();
@@ -135,10 +138,20 @@ fn s_35_every_checkpoint_shows_all_states_at_its_barrier() {
     let handles = STATES.map(|name| keyed.register_list(&ListDescriptor::new(name, U64)).unwrap());
     let mut model = Dump::new();
     let random = SeededRandom::new(35);
+    let (ticks, mut records) = (AtomicU64::new(0), 0_u64);
+    let (end, ended) = channel::<()>();
     std::thread::scope(|scope| {
+        let ticking = &ticks;
+        scope.spawn(move || {
+            while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                ticking.fetch_add(1, Ordering::Relaxed);
+            }
+        });
         let mut at_barriers = Vec::new();
         for _ in 0..barriers {
-            for _ in 0..RECORDS {
+            let last = ticks.load(Ordering::Relaxed);
+            while ticks.load(Ordering::Relaxed) == last {
+                records += 1;
                 let drawn = random.next_u128().unwrap();
                 let (state, key) = ((drawn >> 64) as usize % STATES.len(), format!("key-{}", drawn as u64 % 500));
                 let bytes = encoded(Str, &key);
@@ -168,7 +181,9 @@ fn s_35_every_checkpoint_shows_all_states_at_its_barrier() {
                 at_barriers.remove(0).join().unwrap();
             }
         }
+        drop(end);
     });
+    println!("{records} records, {barriers} barriers");
 }
 
 /// Whatever becomes of the local directory, a published snapshot restores into a new one; and what is in the way is left alone.

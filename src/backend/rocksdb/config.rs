@@ -177,8 +177,9 @@ impl Config {
     /// The defaults, with a directory on a local disk.
     ///
     /// Every backend makes a directory of its own in it, keeps that locked while it lives, and removes it in the end. What a
-    /// process that was killed left there is never read and never deleted; whoever starts the process may empty the
-    /// directory before.
+    /// process that was killed has left there is never read, and is removed when the next backend is made there; see
+    /// [`storage::filesystem::scratch`](crate::storage::filesystem::scratch). So the directory must not be shared by machines that do
+    /// not see each other's locks.
     pub fn in_directory(directory: impl Into<PathBuf>) -> Self {
         Config { directory: Some(directory.into()), ..Config::default() }
     }

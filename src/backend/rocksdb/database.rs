@@ -15,7 +15,7 @@ use ::rocksdb::{
 use smallvec::SmallVec;
 
 use super::config::Config;
-use super::directory::{self, WorkingDirectory};
+use super::directory::WorkingDirectory;
 use super::expiry::Expiry;
 use super::pending::{Known, Pending};
 use crate::error::{Error, Result};
@@ -49,10 +49,11 @@ impl Database {
         let path = directory.new_path("db");
         let default = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, Options::default());
         let db = DB::open_cf_descriptors(&options, &path, [default])
-            .map_err(|error| failed("cannot create the database", error))?;
+            .map_err(|error| failed("cannot create the database", &directory, error))?;
         let mut write = WriteOptions::default();
         write.disable_wal(true);
-        db.put_opt(IDENTITY_KEY, identity.encode(), &write).map_err(|error| failed("cannot write", error))?;
+        db.put_opt(IDENTITY_KEY, identity.encode(), &write)
+            .map_err(|error| failed("cannot write", &directory, error))?;
         let config = config.clone();
         let read = ReadOptions::default();
         Ok(Database { db, write, read, options, family_options: Vec::new(), config, identity, directory })
@@ -72,7 +73,7 @@ impl Database {
             ColumnFamilyDescriptor::new(column_family_name(&state.name), state_options(config, state, expiry))
         });
         let db = DB::open_cf_descriptors(&options, &path, std::iter::once(default).chain(of_states))
-            .map_err(|error| failed("cannot open the database", error))?;
+            .map_err(|error| failed("cannot open the database", &directory, error))?;
         let mut write = WriteOptions::default();
         write.disable_wal(true);
         let (config, read) = (config.clone(), ReadOptions::default());
@@ -110,13 +111,13 @@ impl Database {
         let options = state_options(&self.config, state, expiry);
         let made = self.db.create_cf(column_family_name(&state.name), &options);
         self.family_options.push(options);
-        made.map_err(|error| failed("cannot create a column family", error).in_state(&state.name))
+        made.map_err(|error| self.failed("cannot create a column family", error).in_state(&state.name))
     }
 
     /// Removes the column family of a state with all its rows.
     pub(super) fn drop_family(&mut self, state: &str) -> Result<()> {
         let dropped = self.db.drop_cf(&column_family_name(state));
-        dropped.map_err(|error| failed("cannot drop a column family", error).in_state(state))
+        dropped.map_err(|error| self.failed("cannot drop a column family", error).in_state(state))
     }
 
     /// The rows of a state; `name` is that of its column family. What is written goes into the database at once.
@@ -138,14 +139,25 @@ impl Database {
         }
         let mut wait = FlushOptions::default();
         wait.set_wait(true);
-        self.db.flush_cfs_opt(&handles, &wait).map_err(|error| failed("cannot flush", error))?;
-        let path = self.directory.new_path("checkpoint");
-        let checkpoint = Checkpoint::new(&self.db).map_err(|error| failed("cannot take a checkpoint", error))?;
+        self.db
+            .flush_cfs_opt(&handles, &wait)
+            .map_err(|error| self.failed("cannot write out what is in memory", error))?;
+        let failed = |error| self.failed("cannot take a checkpoint", error);
+        let checkpoint = Checkpoint::new(&self.db).map_err(failed)?;
+        let name = self.directory.new_name("checkpoint");
         // What is linked so far goes if this fails.
-        let taken = CheckpointDirectory { path, _parent: Arc::clone(&self.directory) };
-        let linked = checkpoint.create_checkpoint_with_log_size(taken.path(), 0);
-        linked.map_err(|error| failed("cannot take a checkpoint", error))?;
+        let path = self.directory.path().join(&name);
+        let taken = CheckpointDirectory { path, name, parent: Arc::clone(&self.directory) };
+        checkpoint.create_checkpoint_with_log_size(taken.path(), 0).map_err(failed)?;
         Ok(taken)
+    }
+}
+
+impl Database {
+    /// An error of RocksDB, with the directory it happened in.
+    #[cold]
+    pub(super) fn failed(&self, what: &str, error: ::rocksdb::Error) -> Error {
+        failed(what, &self.directory, error)
     }
 }
 
@@ -164,7 +176,8 @@ fn state_options(config: &Config, state: &StateMeta, expiry: Option<&Arc<Expiry>
 /// The files of a database at one moment. Removed when it is dropped.
 pub(super) struct CheckpointDirectory {
     path: PathBuf,
-    _parent: Arc<WorkingDirectory>,
+    name: String,
+    parent: Arc<WorkingDirectory>,
 }
 
 impl CheckpointDirectory {
@@ -175,7 +188,7 @@ impl CheckpointDirectory {
 
 impl Drop for CheckpointDirectory {
     fn drop(&mut self) {
-        directory::remove(&self.path);
+        self.parent.discard(&self.name);
     }
 }
 
@@ -214,7 +227,8 @@ impl<'d> Family<'d> {
     #[inline]
     fn get_stored(&self, row: &[u8]) -> Result<Option<Stored<'d>>> {
         let Database { db, read, .. } = self.database;
-        let stored = db.get_pinned_cf_opt(self.handle, row, read).map_err(|error| failed("cannot read", error))?;
+        let stored =
+            db.get_pinned_cf_opt(self.handle, row, read).map_err(|error| self.database.failed("cannot read", error))?;
         Ok(stored.map(Stored::Pinned))
     }
 
@@ -228,7 +242,9 @@ impl<'d> Family<'d> {
         let Database { db, write, .. } = self.database;
         match self.pending {
             Some(pending) => self.collect(pending, |pending| pending.put(row, value)),
-            None => db.put_cf_opt(self.handle, row, value, write).map_err(|error| failed("cannot write", error)),
+            None => db
+                .put_cf_opt(self.handle, row, value, write)
+                .map_err(|error| self.database.failed("cannot write", error)),
         }
     }
 
@@ -238,7 +254,9 @@ impl<'d> Family<'d> {
         let Database { db, write, .. } = self.database;
         match self.pending {
             Some(pending) => self.collect(pending, |pending| pending.append(row, value)),
-            None => db.merge_cf_opt(self.handle, row, value, write).map_err(|error| failed("cannot write", error)),
+            None => db
+                .merge_cf_opt(self.handle, row, value, write)
+                .map_err(|error| self.database.failed("cannot write", error)),
         }
     }
 
@@ -247,7 +265,9 @@ impl<'d> Family<'d> {
         let Database { db, write, .. } = self.database;
         match self.pending {
             Some(pending) => self.collect(pending, |pending| pending.delete(row)),
-            None => db.delete_cf_opt(self.handle, row, write).map_err(|error| failed("cannot write", error)),
+            None => {
+                db.delete_cf_opt(self.handle, row, write).map_err(|error| self.database.failed("cannot write", error))
+            }
         }
     }
 
@@ -296,7 +316,7 @@ impl<'d> Family<'d> {
         if batch.is_empty() {
             return Ok(());
         }
-        db.write_opt(batch, write).map_err(|error| failed("cannot write", error))
+        db.write_opt(batch, write).map_err(|error| self.database.failed("cannot write", error))
     }
 
     /// Rows from `lower`, included, to `upper`, excluded, as they are now. Both begin with a key group.
@@ -305,7 +325,7 @@ impl<'d> Family<'d> {
             let mut pending = pending.try_borrow_mut().map_err(in_use)?;
             pending.between(lower, upper).try_for_each(|part| self.hand_over(&mut pending, part))?;
         }
-        Ok(rows(&self.database.db, self.handle, lower, upper))
+        Ok(rows(self.database, self.handle, lower, upper))
     }
 
     /// Rows that begin with `prefix`, which begins with a key group.
@@ -347,16 +367,17 @@ fn in_use(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 /// Rows from `lower`, included, to `upper`, excluded.
-fn rows<'d>(db: &'d DB, family: &ColumnFamily, lower: &[u8], upper: &[u8]) -> Rows<'d> {
+fn rows<'d>(database: &'d Database, family: &ColumnFamily, lower: &[u8], upper: &[u8]) -> Rows<'d> {
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(lower);
     options.set_iterate_upper_bound(upper);
     options.set_total_order_seek(true);
-    Rows { iterator: db.raw_iterator_cf_opt(family, options), is_started: false }
+    Rows { database, iterator: database.db.raw_iterator_cf_opt(family, options), is_started: false }
 }
 
 /// Ordered rows of a range. Ends after an error.
 pub(super) struct Rows<'d> {
+    database: &'d Database,
     iterator: DBRawIterator<'d>,
     is_started: bool,
 }
@@ -372,7 +393,7 @@ impl Rows<'_> {
             self.is_started = true;
         }
         if !self.iterator.valid() {
-            self.iterator.status().map_err(|error| failed("cannot read", error))?;
+            self.iterator.status().map_err(|error| self.database.failed("cannot read", error))?;
             return Ok(None);
         }
         Ok(self.iterator.item())
@@ -381,14 +402,20 @@ impl Rows<'_> {
 
 /// An error of RocksDB.
 #[cold]
-pub(super) fn failed(what: &str, error: ::rocksdb::Error) -> Error {
+fn failed(what: &str, directory: &WorkingDirectory, error: ::rocksdb::Error) -> Error {
+    /// What the system says where there is no more room: for anybody, for this user, in one file.
+    const FULL: [&str; 3] = ["No space left", "quota exceeded", "File too large"];
+    let said = error.to_string();
     let converted = match error.kind() {
         ErrorKind::Corruption => Error::corrupt(format!(
             "{what}: the local database is damaged; restore from the last checkpoint, which starts a new one"
+        )),
+        _ if FULL.iter().any(|reason| said.contains(reason)) => Error::unavailable(format!(
+            "{what}: the disk of the working directory is full; make room there and restore from the last checkpoint"
         )),
         _ => {
             Error::unavailable(format!("{what} in the local database; restore from the last checkpoint if it persists"))
         }
     };
-    converted.because(error)
+    converted.in_file(directory.path().display()).because(error)
 }

@@ -4,9 +4,9 @@ use ::rocksdb::properties;
 use ::rocksdb::statistics::Ticker;
 
 use super::KeyedBackend;
-use super::database::failed;
 use crate::backend::Key;
 use crate::error::Result;
+use crate::format::native_rocksdb::column_family_name;
 use crate::serializer::Serializer;
 
 /// Sizes and work of one backend at a moment. Cheap: nothing is read from disk.
@@ -53,19 +53,66 @@ pub struct Counters {
     pub stall_us: u64,
 }
 
+/// Sizes of one state at a moment. Cheap, and so partly estimated: to count entries exactly, the state has to be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StateMetrics {
+    /// Entries, estimated: what was overwritten or deleted and is not merged yet makes it inexact.
+    pub estimated_entries: u64,
+    /// Bytes written that are not in files yet.
+    pub buffered_bytes: u64,
+    /// Bytes of the files that make up the state.
+    pub live_file_bytes: u64,
+    /// Files that make up the state.
+    pub files: u64,
+    /// Of these, files that were written last and that every look-up has to ask.
+    pub young_files: u64,
+    /// Bytes that are to be merged in the background, estimated.
+    pub pending_compaction_bytes: u64,
+}
+
+/// Levels of a database unless a hook changes it.
+const LEVELS: usize = 7;
+
 impl<KS> KeyedBackend<KS>
 where
     KS: Serializer<Value: Key>,
 {
+    /// What the database says of one state, registered or restored and not registered yet; `None` if there is none of this name.
+    pub fn state_metrics(&self, name: &str) -> Result<Option<StateMetrics>> {
+        if !self.names.contains_key(name) && !self.carried.contains_key(name) {
+            return Ok(None);
+        }
+        let family = self.database.family(&column_family_name(name))?;
+        let of = |property: &properties::PropName| {
+            let value = self.database.db().property_int_value_cf(&family.handle(), property);
+            Result::Ok(value.map_err(|error| self.database.failed("cannot read a property", error))?.unwrap_or(0))
+        };
+        let mut files = Vec::with_capacity(LEVELS);
+        for level in 0..LEVELS {
+            files.push(of(&properties::num_files_at_level(level))?);
+        }
+        Ok(Some(StateMetrics {
+            estimated_entries: of(properties::ESTIMATE_NUM_KEYS)?,
+            buffered_bytes: of(properties::CUR_SIZE_ALL_MEM_TABLES)?,
+            live_file_bytes: of(properties::LIVE_SST_FILES_SIZE)?,
+            files: files.iter().fold(0, |sum, files| sum.saturating_add(*files)),
+            young_files: files.first().copied().unwrap_or(0),
+            pending_compaction_bytes: of(properties::ESTIMATE_PENDING_COMPACTION_BYTES)?,
+        }))
+    }
+
     /// What the database says of itself.
     pub fn metrics(&self) -> Result<Metrics> {
         let sum = |property: &properties::PropName| {
-            let carried = self.carried.keys().map(|name| crate::format::native_rocksdb::column_family_name(name));
+            let carried = self.carried.keys().map(|name| column_family_name(name));
             let mut sum = 0_u64;
             for name in self.states.iter().map(|state| state.family.clone()).chain(carried) {
                 let family = self.database.family(&name)?;
                 let value = self.database.db().property_int_value_cf(&family.handle(), property);
-                sum = sum.saturating_add(value.map_err(|error| failed("cannot read a property", error))?.unwrap_or(0));
+                sum = sum.saturating_add(
+                    value.map_err(|error| self.database.failed("cannot read a property", error))?.unwrap_or(0),
+                );
             }
             Result::Ok(sum)
         };
@@ -91,7 +138,7 @@ where
 
     fn of_database(&self, property: &properties::PropName) -> Result<u64> {
         let value = self.database.db().property_int_value(property);
-        Ok(value.map_err(|error| failed("cannot read a property", error))?.unwrap_or(0))
+        Ok(value.map_err(|error| self.database.failed("cannot read a property", error))?.unwrap_or(0))
     }
 
     fn counters(&self) -> Counters {

@@ -46,7 +46,7 @@ use directory::WorkingDirectory;
 use expiry::Expiry;
 pub use list::List;
 pub use map::Map;
-pub use metrics::{Counters, Metrics};
+pub use metrics::{Counters, Metrics, StateMetrics};
 pub use snapshot::Snapshot;
 use timer::Agendas;
 pub use timer::TimersAt;
@@ -221,7 +221,7 @@ where
     }
 
     /// Sizes of a state; `None` if no state of this name is registered. Reads the whole state to count it; what can be had
-    /// without is in [`metrics`](Self::metrics).
+    /// without is in [`state_metrics`](Self::state_metrics) and [`metrics`](Self::metrics).
     pub fn statistics(&self, name: &str) -> Result<Option<Statistics>> {
         let Some(state) = self.names.get(name).and_then(|index| self.states.get(*index)) else { return Ok(None) };
         let family = state.rows_in(&self.database)?;

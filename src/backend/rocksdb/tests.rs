@@ -188,6 +188,10 @@ fn metrics_say_what_the_database_holds() {
     assert!(read.counters.unwrap().cache_misses + read.counters.unwrap().cache_hits > 0, "{read:?}");
     assert_eq!(read.cache_bytes, second.metrics().unwrap().cache_bytes, "the cache is shared");
     assert!(budget.used_bytes() > 0 && budget.bytes() == 16 << 20);
+    let of_state = first.state_metrics("value").unwrap().unwrap();
+    assert_eq!((of_state.estimated_entries, of_state.live_file_bytes), (1000, after.live_file_bytes));
+    assert!(of_state.files > 0 && of_state.young_files <= of_state.files, "{of_state:?}");
+    assert_eq!(first.state_metrics("no such state").unwrap(), None);
 }
 
 #[test]

@@ -9,9 +9,8 @@ use millpond::flink::{ImportOptions, SnapshotReader as FlinkReader, import};
 use millpond::format::manifest::SnapshotKind;
 use millpond::ids::{CheckpointId, JobId};
 use millpond::random::SystemRandom;
-use millpond::snapshot::database::ScratchDirectory;
 use millpond::snapshot::{SnapshotLabel, SnapshotReader, SnapshotTarget, publish};
-use millpond::storage::{CommitOutcome, LocalStorage, ObjectPath, Storage, layout};
+use millpond::storage::{CommitOutcome, LocalStorage, ObjectPath, ScratchDirectory, Storage, layout};
 
 use super::super::failure::Failure;
 use super::super::open::Location;

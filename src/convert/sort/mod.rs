@@ -237,7 +237,8 @@ mod tests {
                 assert!(drained(&mut sorter).unwrap() == sorted, "{count} pairs");
                 assert_eq!(sorter.spilled_bytes() > 0, spills, "{count} pairs");
             }
-            assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "runs are removed");
+            // What says that the directory is in use stays.
+            assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1, "runs are removed");
         }
         drop(scratch);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteOptions};
 
+use super::ScratchDirectory;
 use super::bulk::{BulkWriter, ingest};
-use super::directory::ScratchDirectory;
 use super::fetch::fetch;
 use super::options::{database_options, failure, state_options};
 use super::parallel::{KeepGoing, check};

@@ -1,6 +1,6 @@
-//! Local directories, and the files that go into them and come out of them.
+//! The files that go into local directories and come out of them.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,76 +9,6 @@ use crate::format::native_rocksdb::FileName;
 
 /// Bytes that are copied at a time.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
-
-/// Directories tried for a free name.
-const ATTEMPTS: u64 = 1 << 20;
-
-/// A local directory that was made for one purpose; dropping it removes it, with the files that lie in it and in the
-/// directories of one level below.
-#[derive(Debug)]
-pub struct ScratchDirectory {
-    path: PathBuf,
-}
-
-impl ScratchDirectory {
-    /// Makes a new directory in `parent`, which is created if it is not there. What lies there already is left alone.
-    pub fn create_in(parent: &Path, label: &str) -> Result<Self> {
-        DirBuilder::new().recursive(true).create(parent).map_err(|error| failed("cannot create", parent, error))?;
-        for number in 0..ATTEMPTS {
-            let path = parent.join(format!("{label}-{number}"));
-            match make(&path) {
-                Ok(()) => return Ok(ScratchDirectory { path }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failed("cannot create", &path, error)),
-            }
-        }
-        Err(Error::unavailable("every name for a scratch directory is taken; empty it").in_file(parent.display()))
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Makes a directory inside it.
-    pub fn make(&self, name: &str) -> Result<PathBuf> {
-        let path = self.path.join(name);
-        make(&path).map_err(|error| failed("cannot create", &path, error))?;
-        Ok(path)
-    }
-}
-
-impl Drop for ScratchDirectory {
-    fn drop(&mut self) {
-        remove(&self.path, 1);
-    }
-}
-
-/// Removes a directory with its files and `depth` levels of directories. What cannot be removed stays.
-#[expect(clippy::disallowed_methods, reason = "a directory that was made here, with what this process put there")]
-fn remove(path: &Path, depth: usize) {
-    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => {
-                if let Some(depth) = depth.checked_sub(1) {
-                    remove(&entry.path(), depth);
-                }
-            }
-            _ => drop(std::fs::remove_file(entry.path())),
-        }
-    }
-    drop(std::fs::remove_dir(path));
-}
-
-#[cfg(unix)]
-fn make(path: &Path) -> io::Result<()> {
-    std::os::unix::fs::DirBuilderExt::mode(&mut DirBuilder::new(), 0o700).create(path)
-}
-
-#[cfg(not(unix))]
-fn make(path: &Path) -> io::Result<()> {
-    DirBuilder::new().create(path)
-}
 
 /// A file of a database in a local directory.
 #[derive(Debug, Clone, PartialEq, Eq)]

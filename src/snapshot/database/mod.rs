@@ -16,7 +16,7 @@
 //! * No row is written one by one: [`BulkWriter`] makes tables of sorted rows, which are taken in whole.
 //!
 //! Failure behaviour: damaged, missing and foreign files are refused with the object and the file in the database named. What
-//! RocksDB itself says is the cause of an error. A scratch directory that could not be removed stays behind.
+//! RocksDB itself says is the cause of an error. Scratch directories are [`ScratchDirectory`]s, of which nothing stays behind for ever.
 
 mod assemble;
 mod bulk;
@@ -31,10 +31,11 @@ mod writer;
 
 pub use assemble::{Assembled, assemble, is_in_databases};
 pub use bulk::{BulkTable, BulkWriter, ingest};
-pub use directory::ScratchDirectory;
 pub use fetch::fetch;
 pub use foreign::{ForeignDatabase, ForeignRows, Joining};
 pub use options::{database_options, failure, install_list_merge, state_options};
 pub use reader::{Database, Row, Rows};
 pub use store::{StoredTables, store, table_bytes};
 pub use writer::DatabaseWriter;
+
+pub use crate::storage::ScratchDirectory;

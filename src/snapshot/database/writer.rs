@@ -5,8 +5,8 @@ use std::path::Path;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, FlushOptions, Options, WriteOptions};
 
+use super::ScratchDirectory;
 use super::bulk::{BulkTable, ingest};
-use super::directory::ScratchDirectory;
 use super::options::{database_options, failure, state_options};
 use super::parallel::KeepGoing;
 use super::store::store;

@@ -17,6 +17,7 @@ use std::path::Path;
 use super::Blob;
 use crate::error::{Error, ErrorKind};
 
+pub mod scratch;
 #[cfg(unix)]
 mod system;
 #[cfg(unix)]
