@@ -64,6 +64,8 @@ struct JobReport {
     bytes: u64,
     unreferenced_objects: usize,
     unreferenced_bytes: u64,
+    task_owned_objects: usize,
+    task_owned_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -106,7 +108,7 @@ fn report(base: &Base, inventory: &Inventory) -> Report {
 }
 
 fn job_report(base: &Base, job: &JobInventory) -> JobReport {
-    let unreferenced = job.unreferenced();
+    let (unreferenced, task_owned) = (job.unreferenced(), job.task_owned());
     let origin = job.record.as_ref().and_then(|record| record.origin.as_ref());
     JobReport {
         id: job.id.to_string(),
@@ -122,6 +124,8 @@ fn job_report(base: &Base, job: &JobInventory) -> JobReport {
         bytes: job.objects.values().sum(),
         unreferenced_objects: unreferenced.len(),
         unreferenced_bytes: unreferenced.values().sum(),
+        task_owned_objects: task_owned.len(),
+        task_owned_bytes: task_owned.values().sum(),
     }
 }
 
@@ -194,6 +198,10 @@ fn print_job(job: &JobReport, out: &mut Output) -> io::Result<()> {
         let files = counted(job.unreferenced_objects as u64, "file", "files");
         let bytes = Bytes(job.unreferenced_bytes);
         writeln!(out, "  {bytes} in {files} that no checkpoint names (see millpond gc)")?;
+    }
+    if job.task_owned_objects > 0 {
+        let files = counted(job.task_owned_objects as u64, "file", "files");
+        writeln!(out, "  {} in {files} that tasks own", Bytes(job.task_owned_bytes))?;
     }
     if job.leases > 0 {
         writeln!(out, "  {}", counted(job.leases as u64, "reader has a lease", "readers have leases"))?;

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use millpond::format::manifest::{Manifest, OperatorSnapshot, OperatorStateContent, OperatorStateHandle};
+use millpond::format::manifest::{Manifest, ObjectScope, OperatorSnapshot, OperatorStateContent, OperatorStateHandle};
 use millpond::snapshot::{SnapshotReader, object_path};
-use millpond::storage::layout::MANIFEST_NAME;
+use millpond::storage::layout::{MANIFEST_NAME, is_object_name};
 use millpond::storage::{ObjectPath, Storage};
 use serde::Serialize;
 
@@ -56,6 +56,7 @@ struct Report {
     shared_bytes: u64,
     shared_with: Vec<String>,
     manifest_bytes: u64,
+    task_owned_bytes: u64,
     operators: Vec<Operator>,
 }
 
@@ -119,6 +120,13 @@ fn siblings(location: &Location, snapshot: &SnapshotReader) -> BTreeMap<String, 
     siblings
 }
 
+/// Bytes of what the tasks of the job own beside its checkpoints; none where that cannot be listed.
+fn task_owned_bytes(location: &Location, snapshot: &SnapshotReader) -> u64 {
+    let beside = object_path(snapshot.directory(), ObjectScope::TaskOwned, "any").ok().and_then(|path| path.parent());
+    let listed = beside.map(|directory| location.storage.list(Some(&directory)).unwrap_or_default());
+    listed.iter().flatten().filter(|info| is_object_name(info.path.file_name())).map(|info| info.length).sum()
+}
+
 fn report(
     location: &Location,
     snapshot: &SnapshotReader,
@@ -142,6 +150,7 @@ fn report(
         shared_bytes,
         shared_with: with.map(|(directory, _)| directory.clone()).collect(),
         manifest_bytes: location.storage.length(&path)?.unwrap_or(0),
+        task_owned_bytes: task_owned_bytes(location, snapshot),
         operators: operators.collect::<millpond::Result<_>>()?,
     })
 }
@@ -214,6 +223,9 @@ fn print(report: &Report, out: &mut Output) -> io::Result<()> {
         writeln!(out, "  with      {}", report.shared_with.join(", "))?;
     }
     writeln!(out, "  manifest  {}", Bytes(report.manifest_bytes))?;
+    if report.task_owned_bytes > 0 {
+        writeln!(out, "  tasks own {} beside it, of no checkpoint", Bytes(report.task_owned_bytes))?;
+    }
     for operator in &report.operators {
         writeln!(out)?;
         print_operator(operator, out)?;

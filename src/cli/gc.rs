@@ -22,7 +22,8 @@ Deleted is only what has a name that millpond gives, what no checkpoint that cou
 age. That age must be longer than any checkpoint may take (its timeout), because the files of a checkpoint that is being \
 taken are named by nobody yet; and longer than the clocks of the machines may differ. Should it be too short all the same, a \
 checkpoint fails to complete; a completed one is never touched, and neither is a savepoint. A job with a checkpoint whose \
-manifest cannot be read is left alone: what that names is not known.
+manifest cannot be read is left alone: what that names is not known. So is what lies in taskowned/: only the tasks that wrote \
+it know whether they need it.
 
 DURATION is a number and a unit: 90s, 30m, 12h, 7d.
 
@@ -62,6 +63,8 @@ struct Report {
     objects: Vec<Item>,
     leftovers: Vec<Item>,
     too_young: usize,
+    task_owned: usize,
+    task_owned_bytes: u64,
     skipped_jobs: Vec<Skipped>,
 }
 
@@ -134,6 +137,8 @@ fn report(base: &Base, sweep: &Sweep, deleted: bool) -> Report {
         objects: items(&sweep.objects),
         leftovers: leftovers.collect(),
         too_young: sweep.young,
+        task_owned: sweep.task_owned,
+        task_owned_bytes: sweep.task_owned_bytes,
         skipped_jobs: skipped.collect(),
     }
 }
@@ -154,6 +159,10 @@ fn print(report: &Report, out: &mut Output) -> io::Result<()> {
     }
     for Skipped { job, reason } in &report.skipped_jobs {
         writeln!(out, "left alone  job {job}: {reason}")?;
+    }
+    if report.task_owned > 0 {
+        let (files, bytes) = (counted(report.task_owned as u64, "file", "files"), Bytes(report.task_owned_bytes));
+        writeln!(out, "left alone  {bytes} in {files} that tasks own")?;
     }
     let count = report.manifests.len() + report.objects.len() + report.leftovers.len();
     let files = counted(count as u64, "file", "files");

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::storage::layout::JobLayout;
 use crate::storage::{ObjectPath, Storage};
 
 /// The directory of a job in a storage: what its snapshots can share objects in.
@@ -16,6 +17,11 @@ impl Home {
     /// The home of the snapshot in `snapshot`.
     pub(super) fn of(storage: &Arc<dyn Storage>, snapshot: &ObjectPath) -> Self {
         Home { storage: Arc::clone(storage), directory: snapshot.parent() }
+    }
+
+    /// The home of a job's checkpoints.
+    pub(super) fn of_job(storage: &Arc<dyn Storage>, job: &JobLayout) -> Self {
+        Home { storage: Arc::clone(storage), directory: Some(job.root()) }
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use millpond::checkpoint::driver::Setup;
 use millpond::checkpoint::pending::Kind;
+use millpond::random::SystemRandom;
+use millpond::snapshot::TaskOwned;
 use millpond::storage::{LocalStorage, ObjectPath, Storage};
 use serde_json::{Value, json};
 
@@ -281,4 +283,25 @@ fn help_teaches() {
         let help = millpond(&[command, &["--help"]].concat()).output();
         assert!(help.contains(part) && help.contains("Exit codes:") && help.contains("Example"), "{command:?}: {help}");
     }
+}
+
+#[test]
+fn what_tasks_own_is_reported_and_left_alone() {
+    let left = leave();
+    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(left.base.path()).unwrap());
+    let owned = TaskOwned::new(Arc::clone(&storage), JOB, Arc::new(SystemRandom));
+    let objects = [owned.write(&[1; 1000]).unwrap(), owned.write(&[2; 24]).unwrap()];
+    let job = &millpond(&["checkpoints", left.path(), "--json"]).json()["jobs"][0];
+    assert_eq!((&job["task_owned_objects"], &job["task_owned_bytes"]), (&json!(2), &json!(1024)));
+    assert_eq!(job["unreferenced_objects"], json!(1), "what the unfinished checkpoint stored");
+    let output = millpond(&["checkpoints", left.path()]).output();
+    assert!(output.contains("1.0 KiB in 2 files that tasks own"), "{output}");
+    let output = millpond(&["gc", left.path(), "--older-than", "0s"]).output();
+    assert!(output.contains("left alone  1.0 KiB in 2 files that tasks own"), "{output}");
+    let report = millpond(&["du", text(&left.checkpoint(2)), "--json"]).json();
+    assert_eq!(report["task_owned_bytes"], json!(1024));
+    assert!(millpond(&["du", text(&left.checkpoint(2))]).output().contains("tasks own 1.0 KiB"));
+    assert_eq!(millpond(&["du", text(&left.savepoint), "--json"]).json()["task_owned_bytes"], json!(0));
+    millpond(&["savepoint", "dispose", text(&left.savepoint)]).output();
+    objects.iter().for_each(|object| drop(owned.read(object).unwrap()));
 }

@@ -3,5 +3,7 @@
 #[cfg(feature = "rocksdb")]
 mod database;
 mod forge;
+#[cfg(feature = "test-util")]
+mod task_owned;
 mod verify;
 mod walk;

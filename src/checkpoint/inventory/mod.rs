@@ -127,10 +127,18 @@ impl JobInventory {
         alone.fold(0, |sum, (_, length)| sum.saturating_add(*length))
     }
 
-    /// Objects that no live checkpoint names, with their lengths. Those of checkpoints in the making are among them.
+    /// Objects that tasks own, with their lengths: only these know what they still need of them.
+    pub fn task_owned(&self) -> BTreeMap<ObjectPath, u64> {
+        let layout = JobLayout::new(self.id);
+        let own = self.objects.iter().filter(|(name, _)| layout.member(name) == Some(Member::TaskOwned));
+        own.map(|(name, length)| (name.clone(), *length)).collect()
+    }
+
+    /// Objects that no live checkpoint names, and no task owns, with their lengths. Those of checkpoints in the making are among
+    /// them.
     pub fn unreferenced(&self) -> BTreeMap<ObjectPath, u64> {
-        let holders = self.holders();
-        let free = self.objects.iter().filter(|(name, _)| !holders.contains_key(*name));
+        let (holders, owned) = (self.holders(), self.task_owned());
+        let free = self.objects.iter().filter(|(name, _)| !holders.contains_key(*name) && !owned.contains_key(*name));
         free.map(|(name, length)| (name.clone(), *length)).collect()
     }
 }

@@ -5,6 +5,9 @@
 //! checkpoint of any job may take, and longer than clocks may differ. Should it be too short all the same, a checkpoint fails
 //! to be published, because what it names is looked at before; what was published is never touched.
 //!
+//! What tasks own is never deleted from outside: see [`TaskOwned`](crate::snapshot::TaskOwned). Of a job that will not run again it may be
+//! deleted by hand.
+//!
 //! A job of which some manifest, or the record, cannot be read is left alone: what it names is not known.
 
 use std::collections::BTreeSet;
@@ -26,6 +29,10 @@ pub struct Sweep {
     pub leftovers: Vec<Leftover>,
     /// Number of the same that are too young, or whose age nobody knows.
     pub young: usize,
+    /// Number of objects that tasks own and that are left alone, whatever their age.
+    pub task_owned: usize,
+    /// Bytes of these.
+    pub task_owned_bytes: u64,
     /// Jobs that are left alone, and why.
     pub skipped: Vec<(JobId, String)>,
 }
@@ -70,9 +77,10 @@ impl Sweep {
                 self.manifests.push((manifest, length));
             }
         }
-        let own = layout::JobLayout::new(job.id);
-        let is_task_owned = |name: &ObjectPath| own.member(name) == Some(layout::Member::TaskOwned);
-        let free = job.objects.iter().filter(|(name, _)| !names.contains(name) && !is_task_owned(name));
+        let owned = job.task_owned();
+        self.task_owned = self.task_owned.saturating_add(owned.len());
+        self.task_owned_bytes = owned.values().fold(self.task_owned_bytes, |sum, length| sum.saturating_add(*length));
+        let free = job.objects.iter().filter(|(name, _)| !names.contains(name) && !owned.contains_key(*name));
         let free: Vec<(ObjectPath, u64)> = free.map(|(name, length)| (name.clone(), *length)).collect();
         self.add_objects(free.into_iter(), age)
     }
