@@ -169,8 +169,9 @@ fn unlogged() -> WriteOptions {
 pub(super) struct Job {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) random: Arc<SeededRandom>,
-    pub(super) local: tempfile::TempDir,
+    // Closed before their directory goes: RocksDB waits a second where it cannot write.
     pub(super) parts: Vec<Part>,
+    pub(super) local: tempfile::TempDir,
     pub(super) model: Model,
     pub(super) threads: usize,
     /// The checkpoint that the next increment refers to: it must not go before that one has completed.

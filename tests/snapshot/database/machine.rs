@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use millpond::format::manifest::Manifest;
 use millpond::storage::MemoryStorage;
@@ -10,7 +11,9 @@ use millpond::storage::MemoryStorage;
 use super::job::{Job, Model, Numbers, collect, local_directory};
 
 /// Sequences in an ordinary run; `MILLPOND_DATABASE_SEQUENCES` says otherwise.
-const SEQUENCES: u64 = 6;
+const SEQUENCES: u64 = 24;
+/// Threads that run them; `MILLPOND_DATABASE_THREADS` says otherwise. They wait for RocksDB's own threads most of the time.
+const THREADS: u64 = 2;
 
 /// What is kept of the checkpoints that completed.
 #[derive(Default)]
@@ -69,16 +72,24 @@ fn retire(job: &Job, numbers: &mut Numbers, retained: &mut Retained, keep: usize
     collect(&*job.storage, &retained.manifests);
 }
 
-fn run(seed: u64, actions: u64) {
-    let mut numbers = Numbers(seed);
-    let mut job = Job::new(Arc::new(MemoryStorage::new(1 << 28)), seed, 1 + numbers.below(3) as u32);
+/// A number that is 1 most of the time, because databases are what takes the time.
+fn parallelism(numbers: &mut Numbers) -> u32 {
+    if numbers.below(3) > 0 { 1 } else { 1 + numbers.below(4) as u32 }
+}
+
+/// Runs one sequence, short for the most part; gives how many checkpoints of it were compared in the end.
+fn run(seed: u64) -> usize {
+    let mut numbers = Numbers(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let actions = if numbers.below(16) == 0 { 60 } else { 8 + numbers.below(14) };
+    let mut job = Job::new(Arc::new(MemoryStorage::new(1 << 28)), seed, parallelism(&mut numbers));
     let mut retained = Retained::default();
+    job.change(&mut numbers, 100, 80);
     for id in 1..=actions {
         job.threads = 1 + numbers.below(3) as usize;
         match numbers.below(12) {
             0..5 => checkpoint(&mut job, id, &mut numbers, &mut retained),
             5 => {
-                let parallelism = 1 + numbers.below(4) as u32;
+                let parallelism = parallelism(&mut numbers);
                 go_back(&mut job, &mut numbers, &retained, parallelism);
             }
             6 => {
@@ -106,13 +117,29 @@ fn run(seed: u64, actions: u64) {
     for (id, model) in &retained.models {
         assert_eq!(job.content(*id).unwrap(), *model, "seed {seed}, checkpoint {id}");
     }
+    retained.models.len()
 }
 
 #[test]
 fn s_06_every_retained_checkpoint_holds_what_it_was_taken_of() {
     let sequences = number_from_environment("MILLPOND_DATABASE_SEQUENCES", SEQUENCES);
     let first = number_from_environment("MILLPOND_DATABASE_SEED", 1);
-    (first..first + sequences).for_each(|seed| run(seed, 60));
+    let threads = number_from_environment("MILLPOND_DATABASE_THREADS", THREADS);
+    let (next, compared) = (AtomicU64::new(first), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + sequences {
+                        return;
+                    }
+                    compared.fetch_add(run(seed), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    println!("{sequences} sequences, {} retained checkpoints compared", compared.into_inner());
 }
 
 #[test]
