@@ -15,6 +15,10 @@ pub(crate) struct Options {
     pub(crate) json: Option<String>,
     /// Directory for files that are written; a temporary one if absent.
     pub(crate) directory: Option<String>,
+    /// Directory of what is read; made up if absent.
+    pub(crate) input: Option<String>,
+    /// Results of Flink's to compare with.
+    pub(crate) flink: Option<String>,
 }
 
 impl Options {
@@ -27,6 +31,8 @@ impl Options {
             only: vec![],
             json: None,
             directory: None,
+            input: None,
+            flink: None,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(option) = arguments.next() {
@@ -50,6 +56,8 @@ impl Options {
             "--only" => self.only = value.split(',').map(str::to_owned).collect(),
             "--json" => self.json = Some(value.to_owned()),
             "--directory" => self.directory = Some(value.to_owned()),
+            "--input" => self.input = Some(value.to_owned()),
+            "--flink" => self.flink = Some(value.to_owned()),
             _ => return None,
         }
         Some(())
@@ -73,6 +81,8 @@ fn stop(about: &str, option: &str, value: &str) -> ! {
     eprintln!("  --only PART,PART   only lines whose name has one of these in it");
     eprintln!("  --json FILE        append the results to a file, as JSON lines");
     eprintln!("  --directory DIR    where files are written; default: a temporary directory");
+    eprintln!("  --input DIR        flink_read only: a savepoint to read; default: one of --n entries is made");
+    eprintln!("  --flink FILE       flink_read only: results of benches/flink_restore.sh to compare with");
     std::process::exit(if option == "--help" { 0 } else { 2 });
 }
 

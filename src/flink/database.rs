@@ -10,7 +10,9 @@ use super::reader::SnapshotReader;
 use crate::error::{Error, Result};
 use crate::format::flink::header::KeyedHeader;
 use crate::format::flink::metadata::{IncrementalHandle, LocalFile};
-use crate::format::flink::{EntryVisitor, keyed};
+use crate::format::flink::keyed::StateDecoder;
+use crate::format::flink::value::Form;
+use crate::format::flink::{KeyedEntry, keyed};
 use crate::format::native_rocksdb::FileName;
 use crate::key_group::{KeyGroup, MaxParallelism};
 use crate::snapshot::database::{ForeignDatabase, Joining};
@@ -106,20 +108,21 @@ impl<'a> DatabaseFiles<'a> {
         Ok(())
     }
 
-    pub(super) fn visit_group(
+    pub(super) fn visit_group<F: Form>(
         &self,
         group: KeyGroup,
         wanted: &dyn Fn(u16) -> bool,
-        visit: &mut EntryVisitor<'_>,
+        mut visit: impl FnMut(u16, KeyedEntry<F>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         let database = self.open()?;
         let (start, end) = bounds(group, self.max);
         for (id, state) in (0u16..).zip(&self.header.states).filter(|(id, _)| wanted(*id)) {
             let located = |error: Error| error.in_key_group(group.0).in_state(&state.name);
+            let decoder = StateDecoder::of(&self.header, id).map_err(located)?;
             let mut rows = database.rows(&state.name, start.clone(), end.clone());
             while let Some((key, value)) = rows.next_row().map_err(located)? {
                 let (_, entry) = keyed::Entry::of_database(id, key, value, self.max).map_err(located)?;
-                if visit(id, entry.decode(&self.header).map_err(located)?)?.is_break() {
+                if visit(id, decoder.decode(&entry).map_err(located)?)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }

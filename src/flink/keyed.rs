@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::format::flink::header::{KeyedHeader, StateInfo, Unreadable};
 use crate::format::flink::metadata::{IncrementalHandle, KeyedHandle, StreamHandle};
 use crate::format::flink::serializer::Snapshot;
-use crate::format::flink::{EntryVisitor, KeyedEntry, KeyedFile};
+use crate::format::flink::value::Form;
+use crate::format::flink::{KeyedEntry, KeyedFile};
 use crate::ids::SubtaskIndex;
 use crate::key_group::{KeyGroup, KeyGroupRange};
 
@@ -95,14 +96,16 @@ impl Body<'_> {
     }
 
     /// Decodes the entries of a key group that belong to states of which `wanted` is true.
-    fn visit_group(
+    fn visit_group<F: Form>(
         &self,
         group: KeyGroup,
         wanted: &dyn Fn(u16) -> bool,
-        visit: &mut EntryVisitor<'_>,
+        visit: impl FnMut(u16, KeyedEntry<F>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         match self {
-            Body::File { stream, file } => file.visit_group(group, wanted, visit).map_err(|error| stream.locate(error)),
+            Body::File { stream, file } => {
+                file.visit_group_as(group, wanted, visit).map_err(|error| stream.locate(error))
+            }
             #[cfg(feature = "rocksdb")]
             Body::Database(database) => database.visit_group(group, wanted, visit),
             Body::Timers(timers) => timers.visit_group(group, wanted, visit),
@@ -265,7 +268,7 @@ impl<'a> KeyedReader<'a> {
     ) -> Result<ControlFlow<()>> {
         for group in groups.iter() {
             for part in [&self.managed, &self.raw].into_iter().filter_map(|parts| part_of(parts, group)) {
-                let flow = part.visit_group(group, wanted, visit);
+                let flow = part.visit_group(group, wanted, &mut *visit);
                 if flow.map_err(|error| error.in_operator(self.operator.label()))?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -291,11 +294,11 @@ impl<'a> Part<'a> {
         self.states.get(usize::from(id)).copied()
     }
 
-    pub(super) fn visit_group(
+    pub(super) fn visit_group<F: Form>(
         &self,
         group: KeyGroup,
         wanted: &dyn Fn(usize) -> bool,
-        visit: &mut Visitor<'_>,
+        mut visit: impl FnMut(Spot, usize, KeyedEntry<F>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         let is_complete = self.body.header().unreadable.is_none();
         if is_complete && !self.states.iter().any(|state| wanted(*state)) {
@@ -303,7 +306,7 @@ impl<'a> Part<'a> {
         }
         let spot = Spot { group, subtask: self.subtask };
         let is_wanted = |id: u16| self.state(id).is_none_or(wanted);
-        let flow = self.body.visit_group(group, &is_wanted, &mut |id, entry| match self.state(id) {
+        let flow = self.body.visit_group(group, &is_wanted, |id, entry| match self.state(id) {
             Some(state) => visit(spot, state, entry),
             None => Err(Error::internal("an entry of a state that its header does not have")),
         });

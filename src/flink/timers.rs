@@ -8,7 +8,8 @@ use crate::format::flink::header::{KeyedHeader, StateInfo, StateType};
 use crate::format::flink::metadata::KeyGroupsHandle;
 use crate::format::flink::serializer::{Snapshot, TypeSerializer};
 use crate::format::flink::timer::{Domain, RawTimer, RawTimers, TimerService};
-use crate::format::flink::{Content, EntryVisitor, KeyedEntry};
+use crate::format::flink::value::Form;
+use crate::format::flink::{Content, KeyedEntry};
 use crate::key_group::{KeyGroup, MaxParallelism};
 
 /// A stream of raw timers. Its states are the queues that managed timers would have.
@@ -60,11 +61,11 @@ impl TimerFile {
         RawTimers::open(group, self.max, block, *start).map_err(|error| self.stream.locate(error))
     }
 
-    pub(super) fn visit_group(
+    pub(super) fn visit_group<F: Form>(
         &self,
         group: KeyGroup,
         wanted: &dyn Fn(u16) -> bool,
-        visit: &mut EntryVisitor<'_>,
+        mut visit: impl FnMut(u16, KeyedEntry<F>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         if self.extents.binary_search_by_key(&group, |(group, ..)| *group).is_err() {
             return Ok(ControlFlow::Continue(()));
@@ -78,7 +79,8 @@ impl TimerFile {
                 let message = format!("timer service {service:?} is not in the first key group");
                 return Err(self.stream.locate(Error::incompatible(message).in_key_group(group.0)));
             };
-            let entry = KeyedEntry { key, namespace, content: Content::Timer { timestamp } };
+            let content = Content::Timer { timestamp };
+            let entry = KeyedEntry { key: F::of(key), namespace: F::of(namespace), content };
             if wanted(id) && visit(id, entry)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }

@@ -11,7 +11,9 @@ use std::ops::ControlFlow;
 use super::keyed::{Body, Part};
 use super::reader::{OperatorReader, SnapshotReader};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::flink::KeyedEntry;
 use crate::format::flink::header::Unreadable;
+use crate::format::flink::value::Checked;
 use crate::ids::SubtaskIndex;
 use crate::key_group::KeyGroup;
 use crate::snapshot::verify::{Finding, Severity, Verification, VerifyEvent};
@@ -162,7 +164,7 @@ impl Check<'_> {
     fn groups(&mut self, place: Place<'_>, part: &Part<'_>, groups: &[(KeyGroup, u64)]) -> Result<()> {
         for (group, bytes) in groups {
             let mut entries = 0u64;
-            let walked = part.visit_group(*group, &|_| true, &mut |_, _, _| {
+            let walked = part.visit_group(*group, &|_| true, |_, _, _: KeyedEntry<Checked>| {
                 entries = entries.saturating_add(1);
                 Ok(ControlFlow::Continue(()))
             });

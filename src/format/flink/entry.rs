@@ -1,34 +1,34 @@
 use super::header::{KeyedKind, StateInfo, StateType};
 use super::key_group::Placement;
 use super::serializer::{Snapshot, TypeSerializer};
-use super::value::Value;
+use super::value::{Form, Value};
 use crate::codec::Reader;
 use crate::error::{Error, Result};
 
-/// One entry of keyed state.
+/// One entry of keyed state. `V` is what values were decoded to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct KeyedEntry {
+pub struct KeyedEntry<V = Value> {
     /// Key.
-    pub key: Value,
+    pub key: V,
     /// Namespace, [`Value::Null`] where there are none.
-    pub namespace: Value,
+    pub namespace: V,
     /// What is stored for the two.
-    pub content: Content,
+    pub content: Content<V>,
 }
 
 /// What an entry of keyed state stores for its key and namespace.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Content {
+pub enum Content<V = Value> {
     /// A value or a whole list.
-    Value(Value),
+    Value(V),
     /// A whole map, as native heap files have it.
-    Map(Vec<(Value, Value)>),
+    Map(Vec<(V, V)>),
     /// One entry of a map.
     MapEntry {
         /// The user's key.
-        user_key: Value,
+        user_key: V,
         /// The user's value.
-        value: Value,
+        value: V,
     },
     /// A timer.
     Timer {
@@ -54,17 +54,21 @@ impl KeyedEntry {
             content => vec![KeyedEntry { key, namespace, content }],
         }
     }
+}
 
-    /// Reads a timer.
-    pub(super) fn read_timer(serializer: &Snapshot, placement: Placement, input: &mut Reader<'_>) -> Result<Self> {
-        let TypeSerializer::Timer { key, namespace } = &serializer.serializer else {
-            let message = format!("a queue whose elements are no timers but serialized by {}", serializer.class);
-            return Err(Error::incompatible(message).at_offset(input.offset()));
-        };
-        let timestamp = input.ordered_i64("timer timestamp")?;
-        let key = placement.read_key(key, input)?;
-        Ok(KeyedEntry { key, namespace: namespace.read_value(input)?, content: Content::Timer { timestamp } })
-    }
+/// Reads a timer.
+pub(super) fn read_timer<F: Form>(
+    serializer: &Snapshot,
+    placement: Placement,
+    input: &mut Reader<'_>,
+) -> Result<KeyedEntry<F>> {
+    let TypeSerializer::Timer { key, namespace } = &serializer.serializer else {
+        let message = format!("a queue whose elements are no timers but serialized by {}", serializer.class);
+        return Err(Error::incompatible(message).at_offset(input.offset()));
+    };
+    let timestamp = input.ordered_i64("timer timestamp")?;
+    let key = placement.read_key(key, input)?;
+    Ok(KeyedEntry { key, namespace: namespace.read_as(input)?, content: Content::Timer { timestamp } })
 }
 
 /// How the entries of a state are laid out in canonical files and in RocksDB, and their serializers.

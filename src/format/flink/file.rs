@@ -2,7 +2,9 @@ use std::ops::ControlFlow;
 
 use super::entry::KeyedEntry;
 use super::header::KeyedHeader;
+use super::keyed::StateDecoder;
 use super::metadata::{KeyGroupsBody, KeyGroupsHandle};
+use super::value::Form;
 use super::{heap, keyed};
 use crate::codec::Reader;
 use crate::error::{Error, Result};
@@ -95,28 +97,38 @@ impl<B: AsRef<[u8]>> KeyedFile<B> {
         wanted: &dyn Fn(u16) -> bool,
         visit: &mut EntryVisitor<'_>,
     ) -> Result<ControlFlow<()>> {
+        self.visit_group_as(group, wanted, visit)
+    }
+
+    /// As [`visit_group`](Self::visit_group), with values in the form that the caller wants.
+    pub(crate) fn visit_group_as<F: Form>(
+        &self,
+        group: KeyGroup,
+        wanted: &dyn Fn(u16) -> bool,
+        visit: impl FnMut(u16, KeyedEntry<F>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
         let Ok(position) = self.extents.binary_search_by_key(&group, |(group, ..)| *group) else {
             return Ok(ControlFlow::Continue(()));
         };
         let (_, start, end) = self.extents.get(position).copied().unwrap_or((group, 0, 0));
         let block = self.block(start, end)?;
         if self.native {
-            self.native_group(group, block, start, wanted, visit)
+            let block = heap::Block::open(&self.header, group, self.max, block, start)?;
+            self.native_group(&block, wanted, visit)
         } else {
-            self.canonical_group(group, block, start, wanted, visit)
+            let block = keyed::Block::open(&self.header, group, self.max, block, start)?;
+            self.canonical_group(&block, wanted, visit).map_err(|error| error.in_key_group(group.0))
         }
     }
 
-    fn native_group(
+    fn native_group<F: Form>(
         &self,
-        group: KeyGroup,
-        block: &[u8],
-        start: u64,
+        block: &heap::Block<'_>,
         wanted: &dyn Fn(u16) -> bool,
-        visit: &mut EntryVisitor<'_>,
+        mut visit: impl FnMut(u16, KeyedEntry<F>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
-        let block = heap::Block::open(&self.header, group, self.max, block, start)?;
-        for entry in block.entries(&self.header) {
+        let mut entries = block.entries(&self.header);
+        while let Some(entry) = entries.next_as() {
             let (state_id, entry) = entry?;
             if wanted(state_id) && visit(state_id, entry)?.is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -125,22 +137,26 @@ impl<B: AsRef<[u8]>> KeyedFile<B> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn canonical_group(
+    fn canonical_group<F: Form>(
         &self,
-        group: KeyGroup,
-        block: &[u8],
-        start: u64,
+        block: &keyed::Block<'_>,
         wanted: &dyn Fn(u16) -> bool,
-        visit: &mut EntryVisitor<'_>,
+        mut visit: impl FnMut(u16, KeyedEntry<F>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
-        let block = keyed::Block::open(&self.header, group, self.max, block, start)?;
+        // Entries of a state follow one another.
+        let mut current: Option<(u16, Option<StateDecoder<'_>>)> = None;
         for entry in block.entries(&self.header) {
             let entry = entry?;
-            if !wanted(entry.state_id) {
-                continue;
-            }
-            let decoded = entry.decode(&self.header).map_err(|error| error.in_key_group(group.0))?;
-            if visit(entry.state_id, decoded)?.is_break() {
+            let decoder = match &current {
+                Some((id, decoder)) if *id == entry.state_id => decoder,
+                _ => {
+                    let wanted = wanted(entry.state_id);
+                    let decoder = wanted.then(|| StateDecoder::of(&self.header, entry.state_id)).transpose()?;
+                    &current.insert((entry.state_id, decoder)).1
+                }
+            };
+            let Some(decoder) = decoder else { continue };
+            if visit(entry.state_id, decoder.decode(&entry)?)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -11,14 +11,14 @@ mod canonical;
 
 use std::borrow::Cow;
 
-use super::entry::{Content, KeyedEntry, Layout};
+use super::entry::{Content, KeyedEntry, Layout, read_timer};
 use super::header::{KeyedHeader, StateInfo, StateType};
 use super::key_group::Placement;
 use super::metadata::KeyGroupOffsets;
 use super::primitive::Primitives;
 use super::serializer::Snapshot;
 use super::snappy;
-use super::value::Value;
+use super::value::Form;
 use crate::codec::Reader;
 use crate::error::{Error, Result};
 use crate::key_group::{KeyGroup, MaxParallelism};
@@ -109,16 +109,21 @@ impl Iterator for Entries<'_> {
     type Item = Result<(u16, KeyedEntry)>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.next_as()
+    }
+}
+
+impl Entries<'_> {
+    /// The next entry in the form that the caller wants.
+    pub(super) fn next_as<F: Form>(&mut self) -> Option<Result<(u16, KeyedEntry<F>)>> {
         let item = self.read().map_err(|error| error.in_key_group(self.placement.group.0)).transpose();
         if !matches!(item, Some(Ok(_))) {
             self.run = Run::Ended;
         }
         item
     }
-}
 
-impl Entries<'_> {
-    fn read(&mut self) -> Result<Option<(u16, KeyedEntry)>> {
+    fn read<F: Form>(&mut self) -> Result<Option<(u16, KeyedEntry<F>)>> {
         match self.next_id()? {
             None => Ok(None),
             Some(id) => self.entry(id).map(|entry| Some((id, entry))),
@@ -177,28 +182,33 @@ impl Entries<'_> {
         Ok(Run::Of { id, left: self.input.items(1, "number of entries")? })
     }
 
-    fn entry(&mut self, id: u16) -> Result<KeyedEntry> {
+    fn entry<F: Form>(&mut self, id: u16) -> Result<KeyedEntry<F>> {
         let state = self.header.state(id).ok_or_else(|| self.unknown())?;
         let key = self.header.key.as_ref().ok_or_else(|| self.unknown())?;
         entry(key, state, self.placement, &mut self.input).map_err(|error| error.in_state(&state.name))
     }
 }
 
-fn entry(key: &Snapshot, state: &StateInfo, placement: Placement, input: &mut Reader<'_>) -> Result<KeyedEntry> {
+fn entry<F: Form>(
+    key: &Snapshot,
+    state: &StateInfo,
+    placement: Placement,
+    input: &mut Reader<'_>,
+) -> Result<KeyedEntry<F>> {
     let layout = Layout::of(state)?;
     let namespace = match layout {
-        Layout::Queue { element } => return KeyedEntry::read_timer(element, placement, input),
+        Layout::Queue { element } => return read_timer(element, placement, input),
         Layout::Value { namespace, .. } | Layout::List { namespace, .. } | Layout::Map { namespace, .. } => namespace,
     };
     if state.state_type != StateType::KeyValue {
         return Err(Error::incompatible("a native heap file with state of the asynchronous API"));
     }
-    let namespace = namespace.read_value(input)?;
+    let namespace = namespace.read_as(input)?;
     let key = placement.read_key(key, input)?;
-    let value = state.value().ok_or_else(|| Error::internal("a state without a serializer"))?.read_value(input)?;
-    let content = match (layout, value) {
-        (Layout::Map { .. }, Value::Map(entries)) => Content::Map(entries),
-        (_, value) => Content::Value(value),
+    let value: F = state.value().ok_or_else(|| Error::internal("a state without a serializer"))?.read_as(input)?;
+    let content = match layout {
+        Layout::Map { .. } => value.into_map().map_or_else(Content::Value, Content::Map),
+        _ => Content::Value(value),
     };
     Ok(KeyedEntry { key, namespace, content })
 }

@@ -3,8 +3,9 @@
 //! Sources: `KeyGroupRangeAssignment`, `MathUtils.murmurHash`, `MurmurHashUtils`, and the JDK's documentation of
 //! `hashCode`.
 
+use super::primitive::{Primitives, ascii, ascii_hash, utf16_units};
 use super::serializer::{Simple, Snapshot, TypeSerializer};
-use super::value::Value;
+use super::value::{Form, Value};
 use crate::codec::Reader;
 use crate::error::Result;
 use crate::key_group::{KeyGroup, MaxParallelism};
@@ -39,22 +40,34 @@ pub(super) struct Placement {
 
 impl Placement {
     /// Reads a key and checks that it belongs to the key group, where its hash code can be computed.
-    pub(super) fn read_key(self, serializer: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+    pub(super) fn read_key<F: Form>(self, serializer: &Snapshot, input: &mut Reader<'_>) -> Result<F> {
         let start = input.clone();
-        let key = serializer.read_value(input)?;
-        self.check(serializer, &key, input.since(start.position()), &start)?;
-        Ok(key)
-    }
-
-    /// Checks that a key belongs to the key group, where its hash code can be computed.
-    pub(super) fn check(self, serializer: &Snapshot, key: &Value, encoded: &[u8], place: &Reader<'_>) -> Result<()> {
-        match of_key(serializer, key, encoded, self.max) {
+        let key = serializer.read_as(input)?;
+        let encoded = input.since(start.position());
+        match hash_of_encoded(serializer, encoded).map(|hash| of_hash(hash, self.max)) {
             Some(group) if group != self.group => {
                 let message = format!("belongs to key group {group} and is stored in key group {}", self.group);
-                Err(place.corrupt("key", message))
+                Err(start.corrupt("key", message))
             }
-            _ => Ok(()),
+            _ => Ok(key),
         }
+    }
+}
+
+/// Java's hash code of a value that was decoded once, see [`java_hash`]. The usual types of keys are not decoded again.
+fn hash_of_encoded(serializer: &Snapshot, encoded: &[u8]) -> Option<i32> {
+    let mut input = Reader::new(encoded);
+    match &serializer.serializer {
+        TypeSerializer::Simple(Simple::Long) => input.i64("long").ok().map(fold),
+        TypeSerializer::Simple(Simple::Int) => input.i32("int").ok(),
+        TypeSerializer::Simple(Simple::String) => {
+            let Ok(Some(units)) = input.strval_units("string") else { return None };
+            match ascii(&mut input, units) {
+                Ok(Some(text)) => Some(ascii_hash(text.as_bytes())),
+                _ => utf16_units(&mut input, units, "string").ok().map(|text| text.java_hash()),
+            }
+        }
+        _ => java_hash(serializer, &serializer.read_value(&mut input).ok()?, encoded),
     }
 }
 

@@ -8,22 +8,22 @@
 //! Sources: `FullSnapshotAsyncWriter`, `FullSnapshotRestoreOperation`, `SerializedCompositeKeyBuilder`,
 //! `CompositeKeySerializationUtils`, `ListDelimitedSerializer`.
 
+mod decode;
 mod encode;
 mod parts;
 
+pub(crate) use decode::StateDecoder;
 pub use encode::{BlockWriter, KeyBytes, write_element, write_map_value};
 
 use std::borrow::Cow;
 
-use super::entry::{Content, KeyedEntry, Layout};
-use super::header::{KeyedHeader, StateInfo};
+use super::entry::KeyedEntry;
+use super::header::KeyedHeader;
 use super::key_group::Placement;
 use super::primitive::Primitives;
-use super::serializer::{Simple, Snapshot, TypeSerializer};
 use super::snappy;
-use super::value::Value;
 use crate::codec::Reader;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::key_group::{KeyGroup, MaxParallelism};
 
 /// Ends a block where a state id would be.
@@ -198,143 +198,11 @@ impl<'b> Entry<'b> {
 
     /// Decodes key and value, and checks that the key belongs to its key group where its hash code can be computed. A
     /// key or a state whose serializers are not known is
-    /// [`Incompatible`](ErrorKind::Incompatible); a value that only its own program can interpret is
-    /// [`Value::Opaque`].
+    /// [`Incompatible`](crate::ErrorKind::Incompatible); a value that only its own program can interpret is
+    /// [`Value::Opaque`](super::Value::Opaque).
     pub fn decode(&self, header: &KeyedHeader) -> Result<KeyedEntry> {
-        let state = header
-            .state(self.state_id)
-            .ok_or_else(|| Error::incompatible(format!("state {} could not be read from the header", self.state_id)))?;
-        let key = header.key.as_ref().ok_or_else(|| Error::incompatible("the key's serializer is not known"))?;
-        self.decode_as(key, state).map_err(|error| error.in_state(&state.name))
+        StateDecoder::of(header, self.state_id)?.decode(self)
     }
-
-    /// Decodes key and value with the given serializers.
-    fn decode_as(&self, key: &Snapshot, state: &StateInfo) -> Result<KeyedEntry> {
-        let mut stored_key = Reader::with_base(self.key, self.key_offset);
-        let mut stored_value = Reader::with_base(self.value, self.value_offset);
-        match Layout::of(state)? {
-            Layout::Queue { element } => {
-                stored_value.finish("value of a timer")?;
-                let timer = KeyedEntry::read_timer(element, self.placement, &mut stored_key)?;
-                stored_key.finish("timer").map(|()| timer)
-            }
-            Layout::Value { namespace, value } => {
-                let (key, namespace) = last_parts(key, namespace, self.placement, &mut stored_key)?;
-                Ok(KeyedEntry { key, namespace, content: Content::Value(value.read_whole(&mut stored_value)?) })
-            }
-            Layout::List { namespace, element } => {
-                let (key, namespace) = last_parts(key, namespace, self.placement, &mut stored_key)?;
-                Ok(KeyedEntry { key, namespace, content: Content::Value(list(element, &mut stored_value)?) })
-            }
-            Layout::Map { namespace, user_key, user_value } => {
-                let (key, namespace) = leading_parts(key, namespace, self.placement, &mut stored_key)?;
-                let user_key = user_key.read_whole(&mut stored_key)?;
-                let value = map_value(user_value, &mut stored_value)?;
-                Ok(KeyedEntry { key, namespace, content: Content::MapEntry { user_key, value } })
-            }
-        }
-    }
-}
-
-/// Reads key and namespace in front of a user's key. Their lengths follow them where both have variable lengths.
-fn leading_parts(
-    key: &Snapshot,
-    namespace: &Snapshot,
-    placement: Placement,
-    input: &mut Reader<'_>,
-) -> Result<(Value, Value)> {
-    let measured = key.declared_length().is_none() && namespace.declared_length().is_none();
-    let start = input.position();
-    let key = placement.read_key(key, input)?;
-    if measured {
-        measure(input.since(start).len(), input, "length of the key")?;
-    }
-    let start = input.position();
-    let namespace = namespace.read_value(input)?;
-    if measured {
-        measure(input.since(start).len(), input, "length of the namespace")?;
-    }
-    Ok((key, namespace))
-}
-
-/// Reads key and namespace that take all that is left. A key without a known end is opaque where the namespace has a
-/// fixed length.
-fn last_parts(
-    key: &Snapshot,
-    namespace: &Snapshot,
-    placement: Placement,
-    input: &mut Reader<'_>,
-) -> Result<(Value, Value)> {
-    let start = input.clone();
-    match leading_parts(key, namespace, placement, input) {
-        Ok(parts) => input.clone().finish("key").map(|()| parts),
-        Err(error) if error.kind() == ErrorKind::Incompatible => {
-            *input = start;
-            let behind = stored_length(namespace).ok_or(error)?;
-            let length = input.remaining().checked_sub(behind);
-            let length = length.ok_or_else(|| input.corrupt("key", "is shorter than its namespace"))?;
-            let key = key.read_whole(&mut input.slice(length, "key")?)?;
-            Ok((key, namespace.read_whole(input)?))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Number of bytes that a namespace takes, where it is fixed.
-fn stored_length(namespace: &Snapshot) -> Option<usize> {
-    match namespace.serializer {
-        TypeSerializer::Simple(Simple::VoidNamespace) => Some(1),
-        _ => namespace.declared_length(),
-    }
-}
-
-/// Checks a length that follows what it measures: base 256, least significant byte first, no terminator.
-fn measure(length: usize, input: &mut Reader<'_>, field: &'static str) -> Result<()> {
-    let start = input.clone();
-    let mut left = length;
-    loop {
-        let byte = usize::from(input.u8(field)?);
-        if byte != left & 0xFF {
-            return Err(start.corrupt(field, format!("does not say {length}, which is what was read")));
-        }
-        left >>= 8;
-        if left == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// A list: elements with a delimiter between them, which does not occur behind the last one. Elements without a known
-/// end make the whole list opaque.
-fn list(element: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
-    let start = input.clone();
-    let mut elements = Vec::new();
-    while !input.is_empty() {
-        match element.read_value(input) {
-            Ok(value) => elements.push(value),
-            Err(error) if error.kind() == ErrorKind::Incompatible => {
-                *input = start;
-                return element.opaque(input);
-            }
-            Err(error) => return Err(error),
-        }
-        if !input.is_empty() {
-            input.expect(&[LIST_DELIMITER], "list delimiter")?;
-            if input.is_empty() {
-                return Err(input.corrupt("list delimiter", "is not followed by an element"));
-            }
-        }
-    }
-    Ok(Value::List(elements))
-}
-
-/// The value of a map entry: a flag that is 1 for null, else the value. Bytes behind a null are what some writers leave
-/// there, and mean nothing.
-fn map_value(user_value: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
-    if input.bool("null flag")? {
-        return Ok(Value::Null);
-    }
-    user_value.read_whole(input)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The encodings that every Flink file is made of (`java.io.DataInput`, `DataInputView`, `StringValue`).
 //!
 //! Three string encodings occur side by side and must not be confused: [`utf`](Primitives::utf) (modified UTF-8 with a
-//! two-byte length, for names), [`strval`](Primitives::strval) (a variable-length count and variable-length UTF-16
+//! two-byte length, for names), [`strval`](Primitives::strval_units) (a variable-length count and variable-length UTF-16
 //! units, for `String` values) and length-prefixed real UTF-8 (SQL strings, see the value decoders).
 //!
 //! Reading is stricter than Java's: a boolean is 0 or 1, every encoding is the one a writer produces. Anything else is
@@ -92,6 +92,7 @@ impl JavaString {
     pub fn java_hash(&self) -> i32 {
         let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
         match self {
+            JavaString::Text(text) if text.is_ascii() => ascii_hash(text.as_bytes()),
             JavaString::Text(text) => text.encode_utf16().fold(0, step),
             JavaString::Units(units) => units.iter().copied().fold(0, step),
         }
@@ -149,8 +150,9 @@ pub(crate) trait Primitives<'a> {
     /// names of classes, states and files have none.
     fn utf(&mut self, field: &'static str) -> Result<String>;
 
-    /// A `String` value as `StringValue.writeString` writes it, or null.
-    fn strval(&mut self, field: &'static str) -> Result<Option<JavaString>>;
+    /// Of a `String` value, as `StringValue.writeString` writes it, the number of [units](utf16_units) that follow, each
+    /// of which takes a byte at least; `None` is null.
+    fn strval_units(&mut self, field: &'static str) -> Result<Option<usize>>;
 
     /// A linked optional map.
     fn linked_map(&mut self, field: &'static str) -> Result<Vec<LinkedEntry<'a>>>;
@@ -178,6 +180,7 @@ impl<'a> Primitives<'a> for Reader<'a> {
         u64::try_from(value).map_err(|_| start.corrupt(field, format!("is {value}, it cannot be negative")))
     }
 
+    #[inline]
     fn items(&mut self, min_bytes: usize, field: &'static str) -> Result<usize> {
         let start = self.clone();
         let count = self.i32(field)?;
@@ -193,11 +196,13 @@ impl<'a> Primitives<'a> for Reader<'a> {
         self.raw(length, field)
     }
 
+    #[inline]
     fn frame(&mut self, field: &'static str) -> Result<Reader<'a>> {
         let length = self.items(1, field)?;
         self.slice(length, field)
     }
 
+    #[inline]
     fn slice(&mut self, length: usize, field: &'static str) -> Result<Reader<'a>> {
         let base = self.offset();
         Ok(Reader::with_base(self.raw(length, field)?, base))
@@ -214,13 +219,15 @@ impl<'a> Primitives<'a> for Reader<'a> {
         String::from_utf16(&units).map_err(|error| start.corrupt(field, "holds an unpaired surrogate").because(error))
     }
 
-    fn strval(&mut self, field: &'static str) -> Result<Option<JavaString>> {
+    #[inline]
+    fn strval_units(&mut self, field: &'static str) -> Result<Option<usize>> {
         let start = self.clone();
         let count = self.varint(field)?;
         let Some(units) = count.checked_sub(1) else { return Ok(None) };
-        let too_long = || start.corrupt(field, format!("has {units} characters, {} bytes follow", self.remaining()));
-        let units = usize::try_from(units).ok().filter(|units| *units <= self.remaining()).ok_or_else(too_long)?;
-        utf16_units(self, units, field).map(Some)
+        match usize::try_from(units) {
+            Ok(units) if units <= self.remaining() => Ok(Some(units)),
+            _ => Err(start.corrupt(field, format!("has {units} characters, {} bytes follow", self.remaining()))),
+        }
     }
 
     fn linked_map(&mut self, field: &'static str) -> Result<Vec<LinkedEntry<'a>>> {
@@ -245,15 +252,31 @@ fn optional_frame<'a>(input: &mut Reader<'a>, field: &'static str) -> Result<Opt
     if input.bool(field)? { input.frame(field).map(Some) } else { Ok(None) }
 }
 
+/// `String.hashCode()` of ASCII text. Four characters at a time, so that the multiplications do not wait for each other.
+pub(crate) fn ascii_hash(text: &[u8]) -> i32 {
+    let (fours, rest) = text.as_chunks::<4>();
+    let hash = fours.iter().fold(0i32, |hash, [a, b, c, d]| {
+        let [a, b, c, d] = [*a, *b, *c, *d].map(i32::from);
+        let added = (a.wrapping_mul(29_791)).wrapping_add(b.wrapping_mul(961)).wrapping_add(c.wrapping_mul(31));
+        hash.wrapping_mul(923_521).wrapping_add(added.wrapping_add(d))
+    });
+    rest.iter().fold(hash, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(*byte)))
+}
+
+/// Reads `units` UTF-16 units of a byte each, if there is none that takes more.
+#[inline]
+pub(crate) fn ascii<'a>(input: &mut Reader<'a>, units: usize) -> Result<Option<&'a str>> {
+    let head = input.rest().get(..units).filter(|head| head.is_ascii());
+    let text = head.and_then(|head| std::str::from_utf8(head).ok());
+    if text.is_some() {
+        input.raw(units, "string")?;
+    }
+    Ok(text)
+}
+
 /// Reads `units` UTF-16 units, each as a variable-length number of one to three bytes. The caller has checked that so
 /// many bytes are left.
 pub(crate) fn utf16_units(input: &mut Reader<'_>, units: usize, field: &'static str) -> Result<JavaString> {
-    if let Some(head) = input.rest().get(..units)
-        && head.is_ascii()
-    {
-        let head = input.raw(units, field)?;
-        return Ok(JavaString::Text(head.iter().copied().map(char::from).collect()));
-    }
     let mut decoded = Vec::with_capacity(units);
     for _ in 0..units {
         let start = input.clone();
@@ -314,6 +337,14 @@ mod tests {
         Some(JavaString::Text(value.to_owned()))
     }
 
+    fn strval(input: &mut Reader<'_>) -> Result<Option<JavaString>> {
+        let Some(units) = input.strval_units("text")? else { return Ok(None) };
+        match ascii(input, units)? {
+            Some(ascii) => Ok(text(ascii)),
+            None => utf16_units(input, units, "text").map(Some),
+        }
+    }
+
     #[test]
     fn string_values_are_read_as_flink_writes_them() {
         let cases: [(&[u8], Option<JavaString>); 7] = [
@@ -327,17 +358,17 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             let mut input = Reader::new(bytes);
-            assert_eq!(input.strval("text").unwrap(), expected, "{bytes:02x?}");
+            assert_eq!(strval(&mut input).unwrap(), expected, "{bytes:02x?}");
             assert!(input.is_empty(), "{bytes:02x?}");
         }
     }
 
     #[test]
     fn a_string_longer_than_its_file_costs_nothing() {
-        let error = Reader::new(&[0xFF, 0xFF, 0xFF, 0xFF, 0x07, 0x61]).strval("text").unwrap_err();
+        let error = strval(&mut Reader::new(&[0xFF, 0xFF, 0xFF, 0xFF, 0x07, 0x61])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert_eq!(error.place().offset, Some(0));
-        assert!(Reader::new(&[0x02, 0x80, 0x80, 0x04]).strval("text").is_err(), "a unit beyond 16 bits");
+        assert!(strval(&mut Reader::new(&[0x02, 0x80, 0x80, 0x04])).is_err(), "a unit beyond 16 bits");
     }
 
     #[test]
@@ -375,6 +406,11 @@ mod tests {
     fn java_hashes_of_text() {
         assert_eq!(JavaString::Text("k0".into()).java_hash(), 107 * 31 + 48);
         assert_eq!(JavaString::Units(vec![0xD83D]).java_hash(), 0xD83D);
+        for length in 0..23 {
+            let text: String = ('a'..='z').cycle().skip(length).take(length).collect();
+            let units = text.encode_utf16().collect();
+            assert_eq!(JavaString::Text(text).java_hash(), JavaString::Units(units).java_hash(), "{length} characters");
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Stamp {
         let start = out.len();
         while !input.is_empty() {
             let from = input.position();
-            element.read_value(input)?;
+            element.skip_value(input)?;
             let stored = input.since(from);
             let mut changed = Writer::new();
             self.one(&mut Reader::new(stored), &mut changed)?;

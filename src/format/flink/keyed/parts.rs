@@ -1,6 +1,7 @@
 //! Canonical entries taken apart without decoding their values.
 
-use super::{KeyBytes, stored_length};
+use super::KeyBytes;
+use super::decode::{measure, stored_length};
 use crate::codec::Reader;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::flink::entry::Layout;
@@ -66,17 +67,17 @@ fn leading<'b>(key: &Snapshot, namespace: &Snapshot, input: &mut Reader<'b>) -> 
     let measured = key.declared_length().is_none() && namespace.declared_length().is_none();
     let key = part(key, input)?;
     if measured {
-        super::measure(key.len(), input, "length of the key")?;
+        measure(key.len(), input, "length of the key")?;
     }
     let namespace = part(namespace, input)?;
     if measured {
-        super::measure(namespace.len(), input, "length of the namespace")?;
+        measure(namespace.len(), input, "length of the namespace")?;
     }
     Ok(KeyBytes { key, namespace, user_key: &[] })
 }
 
 fn part<'b>(serializer: &Snapshot, input: &mut Reader<'b>) -> Result<&'b [u8]> {
     let start = input.position();
-    serializer.read_value(input)?;
+    serializer.skip_value(input)?;
     Ok(input.since(start))
 }

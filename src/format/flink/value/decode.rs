@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::form::{Checked, Form};
 use super::{BigDecimal, BigInteger, LocalDate, LocalTime, RowKind, Value, sql};
 use crate::codec::Reader;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::flink::java_object;
-use crate::format::flink::primitive::{JavaString, Primitives, utf16_units};
+use crate::format::flink::primitive::{Primitives, ascii, utf16_units};
 use crate::format::flink::serializer::{Pojo, Simple, Snapshot, Subclass, TypeSerializer};
 
 impl Snapshot {
@@ -15,34 +16,29 @@ impl Snapshot {
     /// A value whose end only its own program can find (Kryo, a user's class, Avro, an unknown serializer) is an
     /// [`Incompatible`](ErrorKind::Incompatible) error; [`read_whole`](Self::read_whole) carries it as opaque.
     pub fn read_value(&self, input: &mut Reader<'_>) -> Result<Value> {
+        self.read_as(input)
+    }
+
+    /// Steps over one value, which is checked as [`read_value`](Self::read_value) does and not kept.
+    pub fn skip_value(&self, input: &mut Reader<'_>) -> Result<()> {
+        self.read_as(input).map(|Checked| ())
+    }
+
+    /// Reads one value in the form that the caller wants.
+    pub(in crate::format::flink) fn read_as<F: Form>(&self, input: &mut Reader<'_>) -> Result<F> {
         Decoder::new(input).value(&self.serializer, input)
     }
 
     /// Reads a value that takes all that is left. Where its serializer [does not tell the end](Self::has_known_end) it is
     /// [`Value::Opaque`], inside [`Value::Timed`] if the state has time to live.
     pub fn read_whole(&self, input: &mut Reader<'_>) -> Result<Value> {
-        if let TypeSerializer::Ttl(inner) = &self.serializer {
-            let last_access = input.i64("time of last access")?;
-            return Ok(Value::Timed { last_access, value: Box::new(inner.read_whole(input)?) });
-        }
-        if !self.has_known_end() {
-            return self.opaque(input);
-        }
-        let start = input.clone();
-        match self.read_value(input) {
-            Ok(value) if input.is_empty() => Ok(value),
-            Ok(_) => Err(input.corrupt("value", format!("{} bytes follow a complete value", input.remaining()))),
-            Err(error) if error.kind() == ErrorKind::Incompatible => {
-                *input = start;
-                self.opaque(input)
-            }
-            Err(error) => Err(error),
-        }
+        Whole::of(self).read_as(input)
     }
 
     /// All that is left, as an opaque value.
-    pub(in crate::format::flink) fn opaque(&self, input: &mut Reader<'_>) -> Result<Value> {
-        Ok(Value::Opaque { class: self.opaque_class(), bytes: input.raw(input.remaining(), "value")?.to_vec() })
+    pub(in crate::format::flink) fn opaque_as<F: Form>(&self, input: &mut Reader<'_>) -> Result<F> {
+        let bytes = input.raw(input.remaining(), "value")?;
+        Ok(F::leaf((self, bytes), |(this, bytes)| Value::Opaque { class: this.opaque_class(), bytes: bytes.to_vec() }))
     }
 
     /// Whether the end of every value can be found. A part that only its own program can interpret (Kryo, a user's class,
@@ -60,6 +56,50 @@ impl Snapshot {
             }
             TypeSerializer::Pojo(pojo) => pojo.class.clone(),
             _ => self.class.as_str().into(),
+        }
+    }
+}
+
+/// How values that take all that is left are read, found out once for all of them. See [`Snapshot::read_whole`].
+#[derive(Debug, Clone, Copy)]
+pub(in crate::format::flink) struct Whole<'h> {
+    /// The serializer without time to live around it.
+    snapshot: &'h Snapshot,
+    timed: bool,
+    known_end: bool,
+}
+
+impl<'h> Whole<'h> {
+    pub(in crate::format::flink) fn of(snapshot: &'h Snapshot) -> Self {
+        let (inner, timed) = match &snapshot.serializer {
+            TypeSerializer::Ttl(inner) => (&**inner, true),
+            _ => (snapshot, false),
+        };
+        Whole { snapshot: inner, timed, known_end: inner.has_known_end() }
+    }
+
+    #[inline]
+    pub(in crate::format::flink) fn read_as<F: Form>(&self, input: &mut Reader<'_>) -> Result<F> {
+        if self.timed {
+            let last_access = input.i64("time of last access")?;
+            return Ok(F::timed(last_access, self.untimed(input)?));
+        }
+        self.untimed(input)
+    }
+
+    fn untimed<F: Form>(&self, input: &mut Reader<'_>) -> Result<F> {
+        if !self.known_end {
+            return self.snapshot.opaque_as(input);
+        }
+        let start = input.clone();
+        match self.snapshot.read_as(input) {
+            Ok(value) if input.is_empty() => Ok(value),
+            Ok(_) => Err(input.corrupt("value", format!("{} bytes follow a complete value", input.remaining()))),
+            Err(error) if error.kind() == ErrorKind::Incompatible => {
+                *input = start;
+                self.snapshot.opaque_as(input)
+            }
+            Err(error) => Err(error),
         }
     }
 }
@@ -143,43 +183,44 @@ impl Decoder {
         }
     }
 
-    pub(super) fn value(&mut self, serializer: &TypeSerializer, input: &mut Reader<'_>) -> Result<Value> {
+    pub(super) fn value<F: Form>(&mut self, serializer: &TypeSerializer, input: &mut Reader<'_>) -> Result<F> {
         self.part(input)?;
         Ok(match serializer {
             TypeSerializer::Simple(simple) => self.simple(*simple, input)?,
-            TypeSerializer::GenericArray { component, .. } => Value::List(self.present_flagged(component, input)?),
+            TypeSerializer::GenericArray { component, .. } => F::list(self.present_flagged(component, input)?),
             TypeSerializer::Enum { constants, .. } => enum_constant(constants, input)?,
-            TypeSerializer::List(element) => Value::List(self.list(element, input)?),
-            TypeSerializer::Set(element) => Value::Set(self.set(element, input)?),
+            TypeSerializer::List(element) => F::list(self.list(element, input)?),
+            TypeSerializer::Set(element) => F::set(self.set(element, input)?),
             TypeSerializer::Map(key, value) | TypeSerializer::SortedMap(key, value) => self.map(key, value, input)?,
             TypeSerializer::LinkedList { null_mask, element } => self.linked_list(*null_mask, element, input)?,
             TypeSerializer::Tuple { fields, .. } => {
-                Value::Tuple(fields.iter().map(|field| self.value(&field.serializer, input)).collect::<Result<_>>()?)
+                F::tuple(fields.iter().map(|field| self.value(&field.serializer, input)).collect::<Result<_>>()?)
             }
             TypeSerializer::Either(left, right) => {
                 if input.bool("either side")? {
-                    Value::Left(Box::new(self.value(&left.serializer, input)?))
+                    F::left(self.value(&left.serializer, input)?)
                 } else {
-                    Value::Right(Box::new(self.value(&right.serializer, input)?))
+                    F::right(self.value(&right.serializer, input)?)
                 }
             }
             TypeSerializer::Row { with_kind, fields } => self.row(*with_kind, fields, input)?,
             TypeSerializer::Nullable { padding, inner } => self.nullable(*padding, inner, input)?,
             TypeSerializer::Ttl(inner) => {
                 let last_access = input.i64("time of last access")?;
-                Value::Timed { last_access, value: Box::new(self.value(&inner.serializer, input)?) }
+                F::timed(last_access, self.value(&inner.serializer, input)?)
             }
-            TypeSerializer::Timer { key, namespace } => Value::Timer {
-                timestamp: input.ordered_i64("timer timestamp")?,
-                key: Box::new(self.value(&key.serializer, input)?),
-                namespace: Box::new(self.value(&namespace.serializer, input)?),
-            },
+            TypeSerializer::Timer { key, namespace } => {
+                let timestamp = input.ordered_i64("timer timestamp")?;
+                let key = self.value(&key.serializer, input)?;
+                F::timer(timestamp, key, self.value(&namespace.serializer, input)?)
+            }
             TypeSerializer::Pojo(pojo) => self.pojo(pojo, input)?,
             TypeSerializer::WindowKey(key) => {
-                Value::Tuple(vec![Value::Long(input.i64("window")?), self.value(&key.serializer, input)?])
+                let window = F::leaf(input.i64("window")?, Value::Long);
+                F::tuple(vec![window, self.value(&key.serializer, input)?])
             }
             TypeSerializer::External(inner) => self.value(&inner.serializer, input)?,
-            _ => return self.sql_or_opaque(serializer, input),
+            _ => F::of(self.sql_or_opaque(serializer, input)?),
         })
     }
 
@@ -193,7 +234,7 @@ impl Decoder {
             TypeSerializer::RowData { types, .. } => sql::row(self, types.iter(), &input.frame("row")?),
             TypeSerializer::ArrayData(element) => sql::array(self, element, &input.frame("array")?).map(Value::List),
             TypeSerializer::MapData(key, value) => sql::map(self, key, value, &input.frame("map")?),
-            TypeSerializer::BinaryRowData { .. } => Ok(opaque("BinaryRowData", input.bytes32("row")?)),
+            TypeSerializer::BinaryRowData { .. } => Ok(Value::opaque("BinaryRowData", input.bytes32("row")?)),
             TypeSerializer::RawValueData(inner) => {
                 let frame = input.frame("raw value")?;
                 Ok(Value::Opaque { class: inner.opaque_class(), bytes: frame.rest().to_vec() })
@@ -209,76 +250,81 @@ impl Decoder {
         }
     }
 
-    fn simple(&mut self, simple: Simple, input: &mut Reader<'_>) -> Result<Value> {
+    fn simple<F: Form>(&mut self, simple: Simple, input: &mut Reader<'_>) -> Result<F> {
         Ok(match simple {
-            Simple::Boolean | Simple::BooleanValue => Value::Bool(input.bool("boolean")?),
-            Simple::Byte | Simple::ByteValue => Value::Byte(input.u8("byte")?.cast_signed()),
-            Simple::Short | Simple::ShortValue => Value::Short(input.i16("short")?),
-            Simple::Int | Simple::IntValue => Value::Int(input.i32("int")?),
-            Simple::Long | Simple::LongValue => Value::Long(input.i64("long")?),
-            Simple::Char | Simple::CharValue => Value::Char(input.u16("char")?),
-            Simple::Float | Simple::FloatValue => Value::Float(f32::from_bits(input.u32("float")?)),
-            Simple::Double | Simple::DoubleValue => Value::Double(f64::from_bits(input.u64("double")?)),
+            Simple::Boolean | Simple::BooleanValue => F::leaf(input.bool("boolean")?, Value::Bool),
+            Simple::Byte | Simple::ByteValue => F::leaf(input.u8("byte")?.cast_signed(), Value::Byte),
+            Simple::Short | Simple::ShortValue => F::leaf(input.i16("short")?, Value::Short),
+            Simple::Int | Simple::IntValue => F::leaf(input.i32("int")?, Value::Int),
+            Simple::Long | Simple::LongValue => F::leaf(input.i64("long")?, Value::Long),
+            Simple::Char | Simple::CharValue => F::leaf(input.u16("char")?, Value::Char),
+            Simple::Float | Simple::FloatValue => F::leaf(f32::from_bits(input.u32("float")?), Value::Float),
+            Simple::Double | Simple::DoubleValue => F::leaf(f64::from_bits(input.u64("double")?), Value::Double),
             Simple::String => string(input)?,
             Simple::StringValue => mutable_string(input)?,
-            Simple::BigInt => big_integer(input)?.map_or(Value::Null, Value::BigInteger),
-            Simple::BigDec => big_decimal(input)?,
+            Simple::BigInt => F::or_null(big_integer(input)?, Value::BigInteger),
+            Simple::BigDec => F::or_null(big_decimal(input)?, Value::BigDecimal),
             Simple::Date | Simple::SqlDate | Simple::SqlTime => match input.i64("date")? {
-                i64::MIN => Value::Null,
-                millis => Value::Date(millis),
+                i64::MIN => F::null(),
+                millis => F::leaf(millis, Value::Date),
             },
             Simple::SqlTimestamp => match (input.i64("timestamp")?, input.i32("nanoseconds")?) {
-                (i64::MIN, 0) => Value::Null,
-                (millis, nanos) => Value::Timestamp { millis, nanos },
+                (i64::MIN, 0) => F::null(),
+                moment => F::leaf(moment, |(millis, nanos)| Value::Timestamp { millis, nanos }),
             },
             Simple::Instant => match (input.i64("instant")?, input.i32("nanoseconds")?) {
-                (i64::MIN, i32::MIN) => Value::Null,
-                (seconds, nanos) => Value::Instant { seconds, nanos },
+                (i64::MIN, i32::MIN) => F::null(),
+                moment => F::leaf(moment, |(seconds, nanos)| Value::Instant { seconds, nanos }),
             },
-            Simple::LocalDate => LocalDate::read(input)?.map_or(Value::Null, Value::LocalDate),
-            Simple::LocalTime => LocalTime::read(input)?.map_or(Value::Null, Value::LocalTime),
+            Simple::LocalDate => F::or_null(LocalDate::read(input)?, Value::LocalDate),
+            Simple::LocalTime => F::or_null(LocalTime::read(input)?, Value::LocalTime),
             Simple::LocalDateTime => {
                 let start = input.clone();
                 match (LocalDate::read(input)?, LocalTime::read(input)?) {
-                    (Some(date), Some(time)) => Value::LocalDateTime(date, time),
-                    (None, None) => Value::Null,
+                    (Some(date), Some(time)) => {
+                        F::leaf((date, time), |(date, time)| Value::LocalDateTime(date, time))
+                    }
+                    (None, None) => F::null(),
                     _ => return Err(start.corrupt("date and time", "one of the two is null")),
                 }
             }
             Simple::Void | Simple::VoidNamespace | Simple::DataView => {
                 input.expect(&[0], "void")?;
-                Value::Null
+                F::null()
             }
-            Simple::NullValue => Value::Null,
-            Simple::TimeWindow => Value::Window { start: input.i64("window start")?, end: input.i64("window end")? },
+            Simple::NullValue => F::null(),
+            Simple::TimeWindow => {
+                let window = (input.i64("window start")?, input.i64("window end")?);
+                F::leaf(window, |(start, end)| Value::Window { start, end })
+            }
             Simple::GlobalWindow => {
                 input.expect(&[0], "global window")?;
-                Value::GlobalWindow
+                F::leaf((), |()| Value::GlobalWindow)
             }
             Simple::Tuple0 => {
                 input.expect(&[0x2A], "empty tuple")?;
-                Value::Tuple(Vec::new())
+                F::tuple(Vec::new())
             }
             other => return self.sequence(other, input),
         })
     }
 
     /// Arrays of primitives, and values that only have a length.
-    fn sequence(&mut self, simple: Simple, input: &mut Reader<'_>) -> Result<Value> {
+    fn sequence<F: Form>(&mut self, simple: Simple, input: &mut Reader<'_>) -> Result<F> {
         let (element, width) = match simple {
-            Simple::ByteArray => return Ok(Value::Bytes(input.bytes32("byte array")?.to_vec())),
+            Simple::ByteArray => return Ok(F::bytes(input.bytes32("byte array")?)),
             Simple::StringData => {
                 let start = input.clone();
                 let text = std::str::from_utf8(input.bytes32("string")?)
                     .map_err(|error| start.corrupt("string", "is not UTF-8").because(error))?;
-                return Ok(Value::String(JavaString::Text(text.to_owned())));
+                return Ok(F::text(text));
             }
-            Simple::Bitmap => return Ok(opaque("org.apache.flink.types.bitmap.Bitmap", input.bytes32("bitmap")?)),
+            Simple::Bitmap => return Ok(F::opaque("org.apache.flink.types.bitmap.Bitmap", input.bytes32("bitmap")?)),
             Simple::Variant => return variant(input),
             Simple::JavaObject => {
                 let start = input.position();
                 java_object::skip(input)?;
-                return Ok(opaque("java.io.Serializable", input.since(start)));
+                return Ok(F::opaque("java.io.Serializable", input.since(start)));
             }
             Simple::BooleanArray => (Simple::Boolean, 1),
             Simple::CharArray => (Simple::Char, 2),
@@ -295,10 +341,10 @@ impl Decoder {
         for _ in 0..count {
             elements.push(self.simple(element, input)?);
         }
-        Ok(Value::List(elements))
+        Ok(F::list(elements))
     }
 
-    fn list(&mut self, element: &Snapshot, input: &mut Reader<'_>) -> Result<Vec<Value>> {
+    fn list<F: Form>(&mut self, element: &Snapshot, input: &mut Reader<'_>) -> Result<Vec<F>> {
         let count = input.items(1, "number of elements")?;
         let mut elements = Vec::new();
         for _ in 0..count {
@@ -308,17 +354,17 @@ impl Decoder {
     }
 
     /// Elements behind a flag that is 1 where there is one.
-    fn present_flagged(&mut self, element: &Snapshot, input: &mut Reader<'_>) -> Result<Vec<Value>> {
+    fn present_flagged<F: Form>(&mut self, element: &Snapshot, input: &mut Reader<'_>) -> Result<Vec<F>> {
         let count = input.items(1, "number of elements")?;
         let mut elements = Vec::new();
         for _ in 0..count {
             let present = input.bool("element flag")?;
-            elements.push(if present { self.value(&element.serializer, input)? } else { Value::Null });
+            elements.push(if present { self.value(&element.serializer, input)? } else { F::null() });
         }
         Ok(elements)
     }
 
-    fn set(&mut self, element: &Snapshot, input: &mut Reader<'_>) -> Result<Vec<Value>> {
+    fn set<F: Form>(&mut self, element: &Snapshot, input: &mut Reader<'_>) -> Result<Vec<F>> {
         let count = input.items(1, "number of elements")?;
         let mut elements = Vec::new();
         for _ in 0..count {
@@ -328,21 +374,26 @@ impl Decoder {
     }
 
     /// A value behind a flag that is 1 where there is none.
-    fn unless_null(&mut self, value: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
-        if input.bool("null flag")? { Ok(Value::Null) } else { self.value(&value.serializer, input) }
+    fn unless_null<F: Form>(&mut self, value: &Snapshot, input: &mut Reader<'_>) -> Result<F> {
+        if input.bool("null flag")? { Ok(F::null()) } else { self.value(&value.serializer, input) }
     }
 
-    fn map(&mut self, key: &Snapshot, value: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+    fn map<F: Form>(&mut self, key: &Snapshot, value: &Snapshot, input: &mut Reader<'_>) -> Result<F> {
         let count = input.items(1, "number of map entries")?;
         let mut entries = Vec::new();
         for _ in 0..count {
             let key = self.value(&key.serializer, input)?;
             entries.push((key, self.unless_null(value, input)?));
         }
-        Ok(Value::Map(entries))
+        Ok(F::map(entries))
     }
 
-    fn linked_list(&mut self, null_mask: bool, element: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+    fn linked_list<F: Form>(
+        &mut self,
+        null_mask: bool,
+        element: &Snapshot,
+        input: &mut Reader<'_>,
+    ) -> Result<F> {
         let start = input.clone();
         let count = input.non_negative("number of elements")?;
         let count = usize::try_from(count).unwrap_or(usize::MAX);
@@ -355,12 +406,12 @@ impl Decoder {
         for index in 0..count {
             self.part(input)?;
             let null = nulls.as_ref().is_some_and(|mask| mask.get(index));
-            elements.push(if null { Value::Null } else { self.value(&element.serializer, input)? });
+            elements.push(if null { F::null() } else { self.value(&element.serializer, input)? });
         }
-        Ok(Value::List(elements))
+        Ok(F::list(elements))
     }
 
-    fn row(&mut self, with_kind: bool, fields: &[Snapshot], input: &mut Reader<'_>) -> Result<Value> {
+    fn row<F: Form>(&mut self, with_kind: bool, fields: &[Snapshot], input: &mut Reader<'_>) -> Result<F> {
         let kind_bits = if with_kind { 2 } else { 0 };
         let mask = Mask::read(fields.len().saturating_add(kind_bits), input)?;
         let number = if with_kind { u8::from(mask.get(0)) | (u8::from(mask.get(1)) << 1) } else { 0 };
@@ -369,12 +420,12 @@ impl Decoder {
         for (index, field) in fields.iter().enumerate() {
             self.part(input)?;
             let null = mask.get(index.saturating_add(kind_bits));
-            values.push(if null { Value::Null } else { self.value(&field.serializer, input)? });
+            values.push(if null { F::null() } else { self.value(&field.serializer, input)? });
         }
-        Ok(Value::Row { kind, fields: values })
+        Ok(F::row(kind, values))
     }
 
-    fn nullable(&mut self, padding: usize, inner: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+    fn nullable<F: Form>(&mut self, padding: usize, inner: &Snapshot, input: &mut Reader<'_>) -> Result<F> {
         if !input.bool("null flag")? {
             return self.value(&inner.serializer, input);
         }
@@ -382,13 +433,13 @@ impl Decoder {
         if input.raw(padding, "null padding")?.iter().any(|byte| *byte != 0) {
             return Err(start.corrupt("null padding", "is not all zero"));
         }
-        Ok(Value::Null)
+        Ok(F::null())
     }
 
-    fn pojo(&mut self, pojo: &Pojo, input: &mut Reader<'_>) -> Result<Value> {
+    fn pojo<F: Form>(&mut self, pojo: &Pojo, input: &mut Reader<'_>) -> Result<F> {
         let start = input.clone();
         match input.u8("POJO flags")? {
-            1 => Ok(Value::Null),
+            1 => Ok(F::null()),
             2 => self.pojo_fields(pojo, input),
             4 => {
                 let class = input.utf("subclass")?;
@@ -404,23 +455,23 @@ impl Decoder {
         }
     }
 
-    fn pojo_fields(&mut self, pojo: &Pojo, input: &mut Reader<'_>) -> Result<Value> {
+    fn pojo_fields<F: Form>(&mut self, pojo: &Pojo, input: &mut Reader<'_>) -> Result<F> {
         let mut fields = Vec::with_capacity(pojo.fields.len().min(input.remaining()));
         for field in &pojo.fields {
             let value = match (input.bool("null flag")?, &field.serializer) {
-                (true, _) => Value::Null,
+                (true, _) => F::null(),
                 (false, Some(serializer)) => self.value(&serializer.serializer, input)?,
                 (false, None) => {
                     let message = format!("field {} of {} has lost its serializer", field.name, pojo.class);
                     return Err(Error::incompatible(message).at_offset(input.offset()).in_field("POJO field"));
                 }
             };
-            fields.push((field.name.clone(), value));
+            fields.push(F::field(&field.name, value));
         }
-        Ok(Value::Pojo { class: pojo.class.clone(), fields })
+        Ok(F::pojo(&pojo.class, fields))
     }
 
-    fn subclass(&mut self, found: Option<&Subclass>, class: &str, input: &mut Reader<'_>) -> Result<Value> {
+    fn subclass<F: Form>(&mut self, found: Option<&Subclass>, class: &str, input: &mut Reader<'_>) -> Result<F> {
         match found.and_then(|subclass| subclass.serializer.as_ref()) {
             Some(serializer) => self.value(&serializer.serializer, input),
             None => Err(Error::incompatible(format!("subclass {class} has no serializer in the snapshot"))
@@ -450,27 +501,34 @@ impl<'a> Mask<'a> {
     }
 }
 
-fn opaque(class: &str, bytes: &[u8]) -> Value {
-    Value::Opaque { class: class.into(), bytes: bytes.to_vec() }
-}
-
-fn enum_constant(constants: &[Arc<str>], input: &mut Reader<'_>) -> Result<Value> {
+fn enum_constant<F: Form>(constants: &[Arc<str>], input: &mut Reader<'_>) -> Result<F> {
     let start = input.clone();
     let index = input.i32("enum constant")?;
     let found = usize::try_from(index).ok().and_then(|index| constants.get(index));
-    found.map(|name| Value::Enum(name.clone())).ok_or_else(|| {
+    found.map(|name| F::leaf(name, |name| Value::Enum(name.clone()))).ok_or_else(|| {
         start.corrupt("enum constant", format!("is number {index}, the enum has {} constants", constants.len()))
     })
 }
 
-fn string(input: &mut Reader<'_>) -> Result<Value> {
-    Ok(input.strval("string")?.map_or(Value::Null, Value::String))
+/// Text of a count of units that is known, each a variable-length number.
+fn units<F: Form>(input: &mut Reader<'_>, units: usize) -> Result<F> {
+    match ascii(input, units)? {
+        Some(text) => Ok(F::text(text)),
+        None => Ok(F::leaf(utf16_units(input, units, "string")?, Value::String)),
+    }
+}
+
+fn string<F: Form>(input: &mut Reader<'_>) -> Result<F> {
+    match input.strval_units("string")? {
+        Some(count) => units(input, count),
+        None => Ok(F::null()),
+    }
 }
 
 /// `types.StringValue`: as a string, but the count is not one higher and there is no null.
-fn mutable_string(input: &mut Reader<'_>) -> Result<Value> {
-    let units = input.length("string")?;
-    utf16_units(input, units, "string").map(Value::String)
+fn mutable_string<F: Form>(input: &mut Reader<'_>) -> Result<F> {
+    let count = input.length("string")?;
+    units(input, count)
 }
 
 fn big_integer(input: &mut Reader<'_>) -> Result<Option<BigInteger>> {
@@ -486,19 +544,19 @@ fn big_integer(input: &mut Reader<'_>) -> Result<Option<BigInteger>> {
     Ok(Some(BigInteger::from_bytes(input.raw(length, "big integer")?)))
 }
 
-fn big_decimal(input: &mut Reader<'_>) -> Result<Value> {
+fn big_decimal(input: &mut Reader<'_>) -> Result<Option<BigDecimal>> {
     match big_integer(input)? {
-        None => Ok(Value::Null),
-        Some(unscaled) => Ok(Value::BigDecimal(BigDecimal { unscaled, scale: input.i32("scale")? })),
+        None => Ok(None),
+        Some(unscaled) => Ok(Some(BigDecimal { unscaled, scale: input.i32("scale")? })),
     }
 }
 
-fn variant(input: &mut Reader<'_>) -> Result<Value> {
+fn variant<F: Form>(input: &mut Reader<'_>) -> Result<F> {
     let start = input.position();
     let place = input.clone();
     let lengths = [input.non_negative("variant length")?, input.non_negative("variant metadata length")?];
     let total = lengths.iter().try_fold(0usize, |sum, length| sum.checked_add(usize::try_from(*length).ok()?));
     let total = total.ok_or_else(|| place.corrupt("variant length", "is too large"))?;
     input.raw(total, "variant")?;
-    Ok(opaque("org.apache.flink.types.variant.Variant", input.since(start)))
+    Ok(F::opaque("org.apache.flink.types.variant.Variant", input.since(start)))
 }

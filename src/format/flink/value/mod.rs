@@ -7,12 +7,15 @@
 mod decode;
 mod dynamic;
 mod encode;
+mod form;
 mod number;
 mod sql;
 mod sql_encode;
 mod time;
 mod typed;
 
+pub(in crate::format::flink) use decode::Whole;
+pub(crate) use form::{Checked, Form};
 pub use number::{BigDecimal, BigInteger};
 pub use time::{LocalDate, LocalTime};
 pub use typed::from_value;

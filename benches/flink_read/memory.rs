@@ -1,0 +1,51 @@
+//! The most memory that was held while something ran.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Bytes; 0 where the system does not tell.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Peak {
+    /// Held besides mapped files.
+    pub(crate) anonymous: u64,
+    /// Resident, mapped files included, since the process began.
+    pub(crate) resident: u64,
+}
+
+/// Looks at the memory of this process until it is stopped.
+pub(crate) struct Watch {
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Watch {
+    pub(crate) fn start() -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let ended = Arc::clone(&ended);
+            move || {
+                let mut most = 0;
+                while !ended.load(Ordering::Relaxed) {
+                    most = most.max(status("RssAnon:"));
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                most
+            }
+        });
+        Watch { ended, thread }
+    }
+
+    pub(crate) fn stop(self) -> Peak {
+        self.ended.store(true, Ordering::Relaxed);
+        Peak { anonymous: self.thread.join().unwrap_or_default(), resident: status("VmHWM:") }
+    }
+}
+
+/// A line of the status of this process, in bytes.
+fn status(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<u64>().map_or(0, |kib| kib * 1024)
+}

@@ -1,0 +1,224 @@
+//! What decoded values become.
+
+use std::sync::Arc;
+
+use super::{RowKind, Value};
+use crate::format::flink::primitive::JavaString;
+
+/// What a decoder makes of the values it finds: [`Value`]s, or nothing where it only matters that they can be decoded. Both
+/// are decoded by the same code, so that they cannot disagree.
+pub(crate) trait Form: Sized {
+    /// A field of an object.
+    type Field;
+
+    /// A value without parts, made of `part`.
+    fn leaf<T>(part: T, make: impl FnOnce(T) -> Value) -> Self;
+
+    /// The field of this name.
+    fn field(name: &Arc<str>, value: Self) -> Self::Field;
+
+    /// An object with named fields.
+    fn pojo(class: &Arc<str>, fields: Vec<Self::Field>) -> Self;
+
+    /// A list or an array.
+    fn list(elements: Vec<Self>) -> Self;
+
+    /// A set.
+    fn set(elements: Vec<Self>) -> Self;
+
+    /// A map.
+    fn map(entries: Vec<(Self, Self)>) -> Self;
+
+    /// A tuple.
+    fn tuple(fields: Vec<Self>) -> Self;
+
+    /// A row.
+    fn row(kind: RowKind, fields: Vec<Self>) -> Self;
+
+    /// The first of two types.
+    fn left(value: Self) -> Self;
+
+    /// The second of two types.
+    fn right(value: Self) -> Self;
+
+    /// A value with the moment of its last access.
+    fn timed(last_access: i64, value: Self) -> Self;
+
+    /// A timer.
+    fn timer(timestamp: i64, key: Self, namespace: Self) -> Self;
+
+    /// The entries of a map; the value itself where it is none or they were not kept.
+    fn into_map(self) -> Result<Vec<(Self, Self)>, Self>;
+
+    /// A value that was decoded already.
+    #[inline]
+    fn of(value: Value) -> Self {
+        Self::leaf(value, |value| value)
+    }
+
+    /// Null.
+    #[inline]
+    fn null() -> Self {
+        Self::leaf((), |()| Value::Null)
+    }
+
+    /// A value or null.
+    #[inline]
+    fn or_null<T>(part: Option<T>, make: impl FnOnce(T) -> Value) -> Self {
+        match part {
+            Some(part) => Self::leaf(part, make),
+            None => Self::null(),
+        }
+    }
+
+    /// Well-formed text.
+    #[inline]
+    fn text(text: &str) -> Self {
+        Self::leaf(text, |text| Value::String(JavaString::Text(text.to_owned())))
+    }
+
+    /// An array of bytes.
+    #[inline]
+    fn bytes(bytes: &[u8]) -> Self {
+        Self::leaf(bytes, |bytes| Value::Bytes(bytes.to_vec()))
+    }
+
+    /// A value that only its own program can interpret.
+    #[inline]
+    fn opaque(class: &str, bytes: &[u8]) -> Self {
+        Self::leaf((class, bytes), |(class, bytes)| Value::Opaque { class: class.into(), bytes: bytes.to_vec() })
+    }
+}
+
+impl Form for Value {
+    type Field = (Arc<str>, Value);
+
+    #[inline]
+    fn leaf<T>(part: T, make: impl FnOnce(T) -> Value) -> Self {
+        make(part)
+    }
+
+    fn field(name: &Arc<str>, value: Self) -> Self::Field {
+        (Arc::clone(name), value)
+    }
+
+    fn pojo(class: &Arc<str>, fields: Vec<Self::Field>) -> Self {
+        Value::Pojo { class: Arc::clone(class), fields }
+    }
+
+    fn list(elements: Vec<Self>) -> Self {
+        Value::List(elements)
+    }
+
+    fn set(elements: Vec<Self>) -> Self {
+        Value::Set(elements)
+    }
+
+    fn map(entries: Vec<(Self, Self)>) -> Self {
+        Value::Map(entries)
+    }
+
+    fn tuple(fields: Vec<Self>) -> Self {
+        Value::Tuple(fields)
+    }
+
+    fn row(kind: RowKind, fields: Vec<Self>) -> Self {
+        Value::Row { kind, fields }
+    }
+
+    fn left(value: Self) -> Self {
+        Value::Left(Box::new(value))
+    }
+
+    fn right(value: Self) -> Self {
+        Value::Right(Box::new(value))
+    }
+
+    fn timed(last_access: i64, value: Self) -> Self {
+        Value::Timed { last_access, value: Box::new(value) }
+    }
+
+    fn timer(timestamp: i64, key: Self, namespace: Self) -> Self {
+        Value::Timer { timestamp, key: Box::new(key), namespace: Box::new(namespace) }
+    }
+
+    fn into_map(self) -> Result<Vec<(Self, Self)>, Self> {
+        match self {
+            Value::Map(entries) => Ok(entries),
+            value => Err(value),
+        }
+    }
+}
+
+/// A value that could be decoded and was not kept. Takes no memory, and neither do lists of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checked;
+
+impl Form for Checked {
+    type Field = Checked;
+
+    #[inline]
+    fn leaf<T>(_part: T, _make: impl FnOnce(T) -> Value) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn field(_name: &Arc<str>, _value: Self) -> Self::Field {
+        Checked
+    }
+
+    #[inline]
+    fn pojo(_class: &Arc<str>, _fields: Vec<Self::Field>) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn list(_elements: Vec<Self>) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn set(_elements: Vec<Self>) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn map(_entries: Vec<(Self, Self)>) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn tuple(_fields: Vec<Self>) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn row(_kind: RowKind, _fields: Vec<Self>) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn left(_value: Self) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn right(_value: Self) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn timed(_last_access: i64, _value: Self) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn timer(_timestamp: i64, _key: Self, _namespace: Self) -> Self {
+        Checked
+    }
+
+    #[inline]
+    fn into_map(self) -> Result<Vec<(Self, Self)>, Self> {
+        Err(Checked)
+    }
+}
