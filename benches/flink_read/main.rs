@@ -233,6 +233,10 @@ impl Baseline {
     }
 
     fn ratios_json(&self, ours: f64) -> Value {
-        self.0.iter().map(|(name, seconds)| (name.clone(), json!(seconds / ours))).collect::<serde_json::Map<_, _>>().into()
+        self.0
+            .iter()
+            .map(|(name, seconds)| (name.clone(), json!(seconds / ours)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 }

@@ -14,41 +14,49 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads `bytes` from their beginning.
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self::with_base(bytes, 0)
     }
 
     /// Reads `bytes`, which begin at offset `base` of something larger.
+    #[inline]
     pub fn with_base(bytes: &'a [u8], base: u64) -> Self {
         Reader { bytes, position: 0, base }
     }
 
     /// Offset of the next byte.
+    #[inline]
     pub fn offset(&self) -> u64 {
         self.base.saturating_add(u64::try_from(self.position).unwrap_or(u64::MAX))
     }
 
     /// Number of bytes read so far.
+    #[inline]
     pub fn position(&self) -> usize {
         self.position
     }
 
     /// Number of bytes left.
+    #[inline]
     pub fn remaining(&self) -> usize {
         self.bytes.len().saturating_sub(self.position)
     }
 
     /// Whether nothing is left.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.remaining() == 0
     }
 
     /// What is left, without reading it.
+    #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.position..).unwrap_or_default()
     }
 
     /// The bytes between an earlier [`position`](Self::position) and the current one.
+    #[inline]
     pub fn since(&self, start: usize) -> &'a [u8] {
         self.bytes.get(start..self.position).unwrap_or_default()
     }
@@ -197,6 +205,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads exactly the given bytes.
+    #[inline]
     pub fn expect(&mut self, expected: &[u8], field: &'static str) -> Result<()> {
         let start = self.clone();
         let found = self.raw(expected.len(), field)?;
@@ -207,6 +216,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks that everything was read.
+    #[inline]
     pub fn finish(self, field: &'static str) -> Result<()> {
         if self.is_empty() {
             return Ok(());

@@ -9,10 +9,10 @@ use super::export::PairVisitor;
 use super::reader::SnapshotReader;
 use crate::error::{Error, Result};
 use crate::format::flink::header::KeyedHeader;
-use crate::format::flink::metadata::{IncrementalHandle, LocalFile};
 use crate::format::flink::keyed::StateDecoder;
+use crate::format::flink::metadata::{IncrementalHandle, LocalFile};
 use crate::format::flink::value::Form;
-use crate::format::flink::{KeyedEntry, keyed};
+use crate::format::flink::{Found, KeyedEntry, keyed};
 use crate::format::native_rocksdb::FileName;
 use crate::key_group::{KeyGroup, MaxParallelism};
 use crate::snapshot::database::{ForeignDatabase, Joining};
@@ -114,6 +114,25 @@ impl<'a> DatabaseFiles<'a> {
         wanted: &dyn Fn(u16) -> bool,
         mut visit: impl FnMut(u16, KeyedEntry<F>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
+        self.visit_rows(group, wanted, |decoder, entry| visit(entry.state_id, decoder.decode(entry)?))
+    }
+
+    /// As [`visit_group`](Self::visit_group), with entries as they are found.
+    pub(super) fn visit_found(
+        &self,
+        group: KeyGroup,
+        wanted: &dyn Fn(u16) -> bool,
+        mut visit: impl FnMut(u16, Found<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        self.visit_rows(group, wanted, |decoder, entry| visit(entry.state_id, Found::Parts(decoder.split(entry)?)))
+    }
+
+    fn visit_rows(
+        &self,
+        group: KeyGroup,
+        wanted: &dyn Fn(u16) -> bool,
+        mut visit: impl FnMut(&StateDecoder<'_>, &keyed::Entry<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
         let database = self.open()?;
         let (start, end) = bounds(group, self.max);
         for (id, state) in (0u16..).zip(&self.header.states).filter(|(id, _)| wanted(*id)) {
@@ -122,7 +141,7 @@ impl<'a> DatabaseFiles<'a> {
             let mut rows = database.rows(&state.name, start.clone(), end.clone());
             while let Some((key, value)) = rows.next_row().map_err(located)? {
                 let (_, entry) = keyed::Entry::of_database(id, key, value, self.max).map_err(located)?;
-                if visit(id, decoder.decode(&entry).map_err(located)?)?.is_break() {
+                if visit(&decoder, &entry).map_err(located)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }

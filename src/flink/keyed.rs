@@ -12,7 +12,7 @@ use crate::format::flink::header::{KeyedHeader, StateInfo, Unreadable};
 use crate::format::flink::metadata::{IncrementalHandle, KeyedHandle, StreamHandle};
 use crate::format::flink::serializer::Snapshot;
 use crate::format::flink::value::Form;
-use crate::format::flink::{KeyedEntry, KeyedFile};
+use crate::format::flink::{Found, KeyedEntry, KeyedFile};
 use crate::ids::SubtaskIndex;
 use crate::key_group::{KeyGroup, KeyGroupRange};
 
@@ -110,6 +110,23 @@ impl Body<'_> {
             Body::Database(database) => database.visit_group(group, wanted, visit),
             Body::Timers(timers) => timers.visit_group(group, wanted, visit),
             Body::Closed { reason, .. } => Err(Error::incompatible(*reason).in_key_group(group.0)),
+        }
+    }
+}
+
+impl Body<'_> {
+    /// As [`visit_group`](Self::visit_group), with entries as they are found.
+    fn visit_found(
+        &self,
+        group: KeyGroup,
+        wanted: &dyn Fn(u16) -> bool,
+        mut visit: impl FnMut(u16, Found<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        match self {
+            Body::File { stream, file } => file.visit_found(group, wanted, visit).map_err(|error| stream.locate(error)),
+            #[cfg(feature = "rocksdb")]
+            Body::Database(database) => database.visit_found(group, wanted, visit),
+            _ => self.visit_group(group, wanted, |id, entry| visit(id, Found::Entry(entry))),
         }
     }
 }
@@ -278,6 +295,26 @@ impl<'a> KeyedReader<'a> {
     }
 }
 
+impl KeyedReader<'_> {
+    /// As [`visit`](Self::visit), with entries as they are found.
+    pub(super) fn visit_found(
+        &self,
+        groups: KeyGroupRange,
+        wanted: &dyn Fn(usize) -> bool,
+        mut visit: impl FnMut(usize, Found<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        for group in groups.iter() {
+            for part in [&self.managed, &self.raw].into_iter().filter_map(|parts| part_of(parts, group)) {
+                let flow = part.visit_found(group, wanted, &mut visit);
+                if flow.map_err(|error| error.in_operator(self.operator.label()))?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
 /// The part that holds a key group.
 fn part_of<'p, 'a>(parts: &'p [Part<'a>], group: KeyGroup) -> Option<&'p Part<'a>> {
     let position = parts.partition_point(|part| part.range.last() < group);
@@ -300,19 +337,50 @@ impl<'a> Part<'a> {
         wanted: &dyn Fn(usize) -> bool,
         mut visit: impl FnMut(Spot, usize, KeyedEntry<F>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
-        let is_complete = self.body.header().unreadable.is_none();
-        if is_complete && !self.states.iter().any(|state| wanted(*state)) {
+        if !self.has_any(wanted) {
             return Ok(ControlFlow::Continue(()));
         }
         let spot = Spot { group, subtask: self.subtask };
         let is_wanted = |id: u16| self.state(id).is_none_or(wanted);
         let flow = self.body.visit_group(group, &is_wanted, |id, entry| match self.state(id) {
             Some(state) => visit(spot, state, entry),
-            None => Err(Error::internal("an entry of a state that its header does not have")),
+            None => Err(unknown_state()),
         });
+        self.leave(group);
+        flow
+    }
+
+    fn visit_found(
+        &self,
+        group: KeyGroup,
+        wanted: &dyn Fn(usize) -> bool,
+        mut visit: impl FnMut(usize, Found<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        if !self.has_any(wanted) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let is_wanted = |id: u16| self.state(id).is_none_or(wanted);
+        let flow = self.body.visit_found(group, &is_wanted, |id, found| match self.state(id) {
+            Some(state) => visit(state, found),
+            None => Err(unknown_state()),
+        });
+        self.leave(group);
+        flow
+    }
+
+    /// Whether some state is wanted, or it is not known which states there are.
+    fn has_any(&self, wanted: &dyn Fn(usize) -> bool) -> bool {
+        self.body.header().unreadable.is_some() || self.states.iter().any(|state| wanted(*state))
+    }
+
+    /// Lets go of what was opened behind the last key group.
+    fn leave(&self, group: KeyGroup) {
         if group == self.range.last() {
             self.body.close();
         }
-        flow
     }
+}
+
+fn unknown_state() -> Error {
+    Error::internal("an entry of a state that its header does not have")
 }

@@ -8,8 +8,10 @@ use super::state::{PROCESSING_TIMERS, domain_of, is_timed, untimed};
 use crate::codec::Writer;
 use crate::error::{Error, Result};
 use crate::format::flink::header::{StateInfo, StateType};
+use crate::format::flink::keyed::{Parts, PartsContent};
 use crate::format::flink::serializer::{Snapshot, TypeSerializer};
-use crate::format::flink::{Content, KeyedEntry, Layout, Value};
+use crate::format::flink::value::Stored;
+use crate::format::flink::{Content, Found, KeyedEntry, Layout, Value};
 use crate::format::record::{StateKind, StateMeta};
 use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::serializer::SerializerSnapshot;
@@ -130,10 +132,15 @@ impl<'a> KeyedPairs<'a> {
         let target = |position: usize| targets.get(position).copied().unwrap_or_default();
         let wanted = |position: usize| states.get(target(position)).is_some_and(doubtful);
         let all = self.reader.operator().max_parallelism().all_groups();
-        let _ = self.reader.visit(all, &wanted, &mut |_, position, entry| {
-            let has_null = match &entry.content {
-                Content::MapEntry { value, .. } => null_within(value),
-                Content::Map(entries) => entries.iter().any(|(_, value)| null_within(value)),
+        let _ = self.reader.visit_found(all, &wanted, |position, found| {
+            let has_null = match found {
+                Found::Parts(Parts { content: PartsContent::MapEntry { value: None, .. }, .. }) => true,
+                Found::Parts(Parts { content: PartsContent::MapEntry { value: Some(value), .. }, .. }) => {
+                    !value.is_never_null() && null_within(&value.value()?)
+                }
+                Found::Entry(KeyedEntry { content: Content::Map(entries), .. }) => {
+                    entries.iter().any(|(_, value)| null_within(value))
+                }
                 _ => false,
             };
             if let Some(null) = is_null.get_mut(target(position)) {
@@ -155,15 +162,17 @@ impl<'a> KeyedPairs<'a> {
         let KeyedPairs { reader, key, states, targets } = self;
         let range = KeyGroupRange::new(number, number)?;
         let mut encoder = Encoder { key, key_bytes: Writer::new(), value_bytes: Writer::new(), element: Writer::new() };
-        let _ = reader.visit(range, &|_| true, &mut |_, position, entry| {
+        let _ = reader.visit_found(range, &|_| true, |position, found| {
             let target = targets.get(position).copied().unwrap_or_default();
             let (Some(state), Some(info)) = (states.get_mut(target), reader.states().get(position)) else {
                 return Err(Error::internal("an entry of a state that is not there"));
             };
-            let name = state.name.clone();
-            encoder
-                .entry(state, domain_of(info), entry, &mut |key, value| group.push(target, key, value))
-                .map_err(|error| error.in_state(name))?;
+            let mut push = |key: &[u8], value: &[u8]| group.push(target, key, value);
+            match found {
+                Found::Parts(parts) => encoder.parts(state, domain_of(info), parts, &mut push),
+                Found::Entry(entry) => encoder.entry(state, domain_of(info), entry, &mut push),
+            }
+            .map_err(|error| error.in_state(&state.name))?;
             Ok(ControlFlow::Continue(()))
         })?;
         group.sort();
@@ -275,6 +284,51 @@ struct Encoder<'m> {
 type PairVisitor<'v> = dyn FnMut(&[u8], &[u8]) + 'v;
 
 impl Encoder<'_> {
+    /// As [`entry`](Self::entry), for an entry that is not decoded.
+    fn parts(
+        &mut self,
+        state: &mut Mapped,
+        domain: Option<TimeDomain>,
+        parts: Parts<'_>,
+        visit: &mut PairVisitor<'_>,
+    ) -> Result<()> {
+        let Parts { key, namespace, content } = parts;
+        self.key_bytes.clear();
+        self.value_bytes.clear();
+        if let PartsContent::Timer { timestamp } = content {
+            self.key_bytes.u8(domain.unwrap_or(TimeDomain::Event).tag());
+            self.key_bytes.ordered_i64(timestamp);
+        }
+        self.key.transcode(key, &mut self.key_bytes)?;
+        state.namespace.transcode(namespace, &mut self.key_bytes)?;
+        match content {
+            PartsContent::Timer { .. } => {}
+            PartsContent::Value(value) => stamped_parts(state, value, &mut self.value_bytes)?,
+            PartsContent::List(elements) if state.kind == StateKind::List => {
+                if elements.is_empty() {
+                    return Ok(());
+                }
+                let Encoder { element: bytes, value_bytes, .. } = self;
+                elements.for_each(|element| {
+                    bytes.clear();
+                    stamped_parts(state, element, bytes)?;
+                    value_bytes.bytes(bytes.as_slice());
+                    Ok(())
+                })?;
+            }
+            PartsContent::List(elements) => stamped(state, &elements.value()?, &mut self.value_bytes)?,
+            PartsContent::MapEntry { user_key, value } => {
+                state.user_key.transcode(user_key, &mut self.key_bytes)?;
+                match value {
+                    Some(value) => stamped_parts(state, value, &mut self.value_bytes)?,
+                    None => stamped(state, &Value::Null, &mut self.value_bytes)?,
+                }
+            }
+        }
+        visit(self.key_bytes.as_slice(), self.value_bytes.as_slice());
+        Ok(())
+    }
+
     fn entry(
         &mut self,
         state: &mut Mapped,
@@ -327,6 +381,20 @@ impl Encoder<'_> {
             visit(self.key_bytes.as_slice(), self.value_bytes.as_slice());
         }
         Ok(())
+    }
+}
+
+/// As [`stamped`], for a value that is not decoded.
+fn stamped_parts(state: &mut Mapped, value: Stored<'_>, out: &mut Writer) -> Result<()> {
+    if !state.timed {
+        return state.value.transcode(value, out);
+    }
+    match value.untimed()? {
+        (Some(last_access), value) => {
+            out.ordered_i64(last_access);
+            state.value.transcode(value, out)
+        }
+        (None, value) => stamped(state, &value.value()?, out),
     }
 }
 

@@ -25,6 +25,7 @@
 
 mod part;
 mod stored;
+mod transcode;
 
 use std::sync::Arc;
 
@@ -134,7 +135,8 @@ impl Mapping {
             }
             Mapping::Msgpack(part) => {
                 part.observe(value)?;
-                let mut bytes = Vec::new();
+                // Most values fit, and then the buffer never grows.
+                let mut bytes = Vec::with_capacity(256);
                 Stored::write(value, &mut bytes)?;
                 out.bytes(&bytes);
                 Ok(())

@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 
 use super::entry::KeyedEntry;
 use super::header::KeyedHeader;
-use super::keyed::StateDecoder;
+use super::keyed::{Parts, StateDecoder};
 use super::metadata::{KeyGroupsBody, KeyGroupsHandle};
 use super::value::Form;
 use super::{heap, keyed};
@@ -21,8 +21,23 @@ pub struct KeyedFile<B> {
     bytes: B,
 }
 
+/// The bytes of a key group.
+enum Group<'f> {
+    Native(heap::Block<'f>),
+    Canonical(keyed::Block<'f>),
+}
+
 /// Takes the position of a state in the header, and an entry.
 pub type EntryVisitor<'v> = dyn FnMut(u16, KeyedEntry) -> Result<ControlFlow<()>> + 'v;
+
+/// An entry as it is found: in its parts where those can be told without decoding them, as in canonical files.
+#[derive(Debug)]
+pub(crate) enum Found<'e> {
+    /// Not decoded.
+    Parts(Parts<'e>),
+    /// Decoded.
+    Entry(KeyedEntry),
+}
 
 impl<B: AsRef<[u8]>> KeyedFile<B> {
     /// Opens a file: `bytes` is the whole stream of the handle. Reads the header only.
@@ -105,20 +120,44 @@ impl<B: AsRef<[u8]>> KeyedFile<B> {
         &self,
         group: KeyGroup,
         wanted: &dyn Fn(u16) -> bool,
-        visit: impl FnMut(u16, KeyedEntry<F>) -> Result<ControlFlow<()>>,
+        mut visit: impl FnMut(u16, KeyedEntry<F>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
-        let Ok(position) = self.extents.binary_search_by_key(&group, |(group, ..)| *group) else {
-            return Ok(ControlFlow::Continue(()));
-        };
+        match self.open_group(group)? {
+            None => Ok(ControlFlow::Continue(())),
+            Some(Group::Native(block)) => self.native_group(&block, wanted, visit),
+            Some(Group::Canonical(block)) => self
+                .canonical_group(&block, wanted, |decoder, entry| visit(entry.state_id, decoder.decode(entry)?))
+                .map_err(|error| error.in_key_group(group.0)),
+        }
+    }
+
+    /// As [`visit_group`](Self::visit_group), with entries as they are found.
+    pub(crate) fn visit_found(
+        &self,
+        group: KeyGroup,
+        wanted: &dyn Fn(u16) -> bool,
+        mut visit: impl FnMut(u16, Found<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        match self.open_group(group)? {
+            None => Ok(ControlFlow::Continue(())),
+            Some(Group::Native(block)) => self.native_group(&block, wanted, |id, entry| visit(id, Found::Entry(entry))),
+            Some(Group::Canonical(block)) => self
+                .canonical_group(&block, wanted, |decoder, entry| {
+                    visit(entry.state_id, Found::Parts(decoder.split(entry)?))
+                })
+                .map_err(|error| error.in_key_group(group.0)),
+        }
+    }
+
+    fn open_group(&self, group: KeyGroup) -> Result<Option<Group<'_>>> {
+        let Ok(position) = self.extents.binary_search_by_key(&group, |(group, ..)| *group) else { return Ok(None) };
         let (_, start, end) = self.extents.get(position).copied().unwrap_or((group, 0, 0));
         let block = self.block(start, end)?;
-        if self.native {
-            let block = heap::Block::open(&self.header, group, self.max, block, start)?;
-            self.native_group(&block, wanted, visit)
+        Ok(Some(if self.native {
+            Group::Native(heap::Block::open(&self.header, group, self.max, block, start)?)
         } else {
-            let block = keyed::Block::open(&self.header, group, self.max, block, start)?;
-            self.canonical_group(&block, wanted, visit).map_err(|error| error.in_key_group(group.0))
-        }
+            Group::Canonical(keyed::Block::open(&self.header, group, self.max, block, start)?)
+        }))
     }
 
     fn native_group<F: Form>(
@@ -137,11 +176,11 @@ impl<B: AsRef<[u8]>> KeyedFile<B> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn canonical_group<F: Form>(
+    fn canonical_group(
         &self,
         block: &keyed::Block<'_>,
         wanted: &dyn Fn(u16) -> bool,
-        mut visit: impl FnMut(u16, KeyedEntry<F>) -> Result<ControlFlow<()>>,
+        mut visit: impl FnMut(&StateDecoder<'_>, &keyed::Entry<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         // Entries of a state follow one another.
         let mut current: Option<(u16, Option<StateDecoder<'_>>)> = None;
@@ -156,7 +195,7 @@ impl<B: AsRef<[u8]>> KeyedFile<B> {
                 }
             };
             let Some(decoder) = decoder else { continue };
-            if visit(entry.state_id, decoder.decode(&entry)?)?.is_break() {
+            if visit(decoder, &entry)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

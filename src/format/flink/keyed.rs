@@ -12,7 +12,7 @@ mod decode;
 mod encode;
 mod parts;
 
-pub(crate) use decode::StateDecoder;
+pub(crate) use decode::{Parts, PartsContent, StateDecoder};
 pub use encode::{BlockWriter, KeyBytes, write_element, write_map_value};
 
 use std::borrow::Cow;

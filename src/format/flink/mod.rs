@@ -45,10 +45,12 @@ pub mod value;
 mod write;
 
 pub use entry::{Content, KeyedEntry, Layout};
+pub(crate) use file::Found;
 pub use file::{EntryVisitor, KeyedFile};
 pub use java_object::{CheckpointProperties, LogicalKind, LogicalType, RowField, SnapshotType};
 pub use location::Roots;
 pub use primitive::JavaString;
+pub(crate) use primitive::ascii_value;
 pub use value::Value;
 
 #[cfg(test)]

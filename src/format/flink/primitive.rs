@@ -253,12 +253,13 @@ fn optional_frame<'a>(input: &mut Reader<'a>, field: &'static str) -> Result<Opt
 }
 
 /// `String.hashCode()` of ASCII text. Four characters at a time, so that the multiplications do not wait for each other.
+#[inline]
 pub(crate) fn ascii_hash(text: &[u8]) -> i32 {
     let (fours, rest) = text.as_chunks::<4>();
     let hash = fours.iter().fold(0i32, |hash, [a, b, c, d]| {
-        let [a, b, c, d] = [*a, *b, *c, *d].map(i32::from);
-        let added = (a.wrapping_mul(29_791)).wrapping_add(b.wrapping_mul(961)).wrapping_add(c.wrapping_mul(31));
-        hash.wrapping_mul(923_521).wrapping_add(added.wrapping_add(d))
+        let first = i32::from(*a).wrapping_mul(29_791).wrapping_add(i32::from(*b).wrapping_mul(961));
+        let second = i32::from(*c).wrapping_mul(31).wrapping_add(i32::from(*d));
+        hash.wrapping_mul(923_521).wrapping_add(first.wrapping_add(second))
     });
     rest.iter().fold(hash, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(*byte)))
 }
@@ -272,6 +273,15 @@ pub(crate) fn ascii<'a>(input: &mut Reader<'a>, units: usize) -> Result<Option<&
         input.raw(units, "string")?;
     }
     Ok(text)
+}
+
+/// Reads a `String` value of ASCII text; `None` for null and for any other text.
+#[inline]
+pub(crate) fn ascii_value<'a>(input: &mut Reader<'a>) -> Result<Option<&'a str>> {
+    match input.strval_units("string")? {
+        Some(units) => ascii(input, units),
+        None => Ok(None),
+    }
 }
 
 /// Reads `units` UTF-16 units, each as a variable-length number of one to three bytes. The caller has checked that so

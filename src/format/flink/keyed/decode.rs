@@ -3,30 +3,69 @@
 use super::{Entry, LIST_DELIMITER};
 use crate::codec::Reader;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::flink::entry::{Content, KeyedEntry, Layout, read_timer};
+use crate::format::flink::entry::{Content, KeyedEntry, Layout};
 use crate::format::flink::header::KeyedHeader;
 use crate::format::flink::key_group::Placement;
 use crate::format::flink::primitive::Primitives;
 use crate::format::flink::serializer::{Simple, Snapshot, TypeSerializer};
-use crate::format::flink::value::{Form, Whole};
+use crate::format::flink::value::{Checked, Form, Stored, Value, Whole};
 
 /// Decodes the entries of one state.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StateDecoder<'h> {
     name: &'h str,
-    key: &'h Snapshot,
-    /// Whether key and namespace of a map are followed by their lengths.
+    key: Part<'h>,
+    namespace: Part<'h>,
+    /// Whether key and namespace are followed by their lengths.
     measured: bool,
-    content: Stored<'h>,
+    content: Shape<'h>,
 }
 
-/// What the bytes of an entry are.
+/// How a part of a key is stored.
 #[derive(Debug, Clone, Copy)]
-enum Stored<'h> {
-    Value { namespace: &'h Snapshot, value: Whole<'h> },
-    List { namespace: &'h Snapshot, element: &'h Snapshot },
-    Map { namespace: &'h Snapshot, user_key: Whole<'h>, user_value: Whole<'h> },
-    Timer { element: &'h Snapshot },
+struct Part<'h> {
+    serializer: &'h Snapshot,
+    whole: Whole<'h>,
+}
+
+/// How what belongs to a key is stored.
+#[derive(Debug, Clone, Copy)]
+enum Shape<'h> {
+    Value(Whole<'h>),
+    List(&'h Snapshot),
+    Map(Whole<'h>, Whole<'h>),
+    Timer,
+}
+
+/// The parts of an entry, not decoded. The key belongs to the entry's key group.
+#[derive(Debug)]
+pub(crate) struct Parts<'e> {
+    /// Key.
+    pub(crate) key: Stored<'e>,
+    /// Namespace.
+    pub(crate) namespace: Stored<'e>,
+    /// What is stored for the two.
+    pub(crate) content: PartsContent<'e>,
+}
+
+/// What an entry stores for its key and namespace, not decoded.
+#[derive(Debug)]
+pub(crate) enum PartsContent<'e> {
+    /// A value.
+    Value(Stored<'e>),
+    /// A list.
+    List(Elements<'e>),
+    /// One entry of a map; a value that is `None` is null.
+    MapEntry { user_key: Stored<'e>, value: Option<Stored<'e>> },
+    /// A timer.
+    Timer { timestamp: i64 },
+}
+
+/// The elements of a list, not decoded.
+#[derive(Debug)]
+pub(crate) struct Elements<'e> {
+    element: &'e Snapshot,
+    input: Reader<'e>,
 }
 
 impl<'h> StateDecoder<'h> {
@@ -37,99 +76,208 @@ impl<'h> StateDecoder<'h> {
             .state(state_id)
             .ok_or_else(|| Error::incompatible(format!("state {state_id} could not be read from the header")))?;
         let key = header.key.as_ref().ok_or_else(|| Error::incompatible("the key's serializer is not known"))?;
-        let content = match Layout::of(state).map_err(|error| error.in_state(&state.name))? {
-            Layout::Value { namespace, value } => Stored::Value { namespace, value: Whole::of(value) },
-            Layout::List { namespace, element } => Stored::List { namespace, element },
+        let (key, namespace, content) = match Layout::of(state).map_err(|error| error.in_state(&state.name))? {
+            Layout::Value { namespace, value } => (key, namespace, Shape::Value(Whole::of(value))),
+            Layout::List { namespace, element } => (key, namespace, Shape::List(element)),
             Layout::Map { namespace, user_key, user_value } => {
-                let (user_key, user_value) = (Whole::of(user_key), Whole::of(user_value));
-                Stored::Map { namespace, user_key, user_value }
+                (key, namespace, Shape::Map(Whole::of(user_key), Whole::of(user_value)))
             }
-            Layout::Queue { element } => Stored::Timer { element },
-        };
-        let namespace_length = match content {
-            Stored::Value { namespace, .. } | Stored::List { namespace, .. } | Stored::Map { namespace, .. } => {
-                namespace.declared_length()
+            Layout::Queue { element } => {
+                let (key, namespace) = timer_parts(element).map_err(|error| error.in_state(&state.name))?;
+                (key, namespace, Shape::Timer)
             }
-            Stored::Timer { .. } => None,
         };
-        let measured = key.declared_length().is_none() && namespace_length.is_none();
-        Ok(StateDecoder { name: &state.name, key, measured, content })
+        let has_lengths = !matches!(content, Shape::Timer);
+        let measured = has_lengths && key.declared_length().is_none() && namespace.declared_length().is_none();
+        let (key, namespace) = (Part::of(key), Part::of(namespace));
+        Ok(StateDecoder { name: &state.name, key, namespace, measured, content })
     }
 
     /// Decodes an entry of the state, see [`Entry::decode`].
+    #[inline]
     pub(crate) fn decode<F: Form>(&self, entry: &Entry<'_>) -> Result<KeyedEntry<F>> {
-        self.read(entry).map_err(|error| error.in_state(self.name))
+        self.split(entry).and_then(|parts| parts.read().map_err(|error| error.in_state(self.name)))
     }
 
-    fn read<F: Form>(&self, entry: &Entry<'_>) -> Result<KeyedEntry<F>> {
-        let placement = entry.placement;
-        let mut stored_key = Reader::with_base(entry.key, entry.key_offset);
-        let mut stored_value = Reader::with_base(entry.value, entry.value_offset);
-        match self.content {
-            Stored::Timer { element } => {
-                stored_value.finish("value of a timer")?;
-                let timer = read_timer(element, placement, &mut stored_key)?;
-                stored_key.finish("timer").map(|()| timer)
-            }
-            Stored::Value { namespace, value } => {
-                let (key, namespace) = self.last_parts(namespace, placement, &mut stored_key)?;
-                Ok(KeyedEntry { key, namespace, content: Content::Value(value.read_as(&mut stored_value)?) })
-            }
-            Stored::List { namespace, element } => {
-                let (key, namespace) = self.last_parts(namespace, placement, &mut stored_key)?;
-                Ok(KeyedEntry { key, namespace, content: Content::Value(list(element, &mut stored_value)?) })
-            }
-            Stored::Map { namespace, user_key, user_value } => {
-                let (key, namespace) = self.leading_parts(namespace, placement, &mut stored_key)?;
-                let user_key = user_key.read_as(&mut stored_key)?;
-                let value = map_value(user_value, &mut stored_value)?;
-                Ok(KeyedEntry { key, namespace, content: Content::MapEntry { user_key, value } })
-            }
-        }
+    /// Takes an entry apart. Key and namespace are checked as if they were decoded, and so is that the key belongs to the
+    /// entry's key group, where its hash code can be computed.
+    #[inline]
+    pub(crate) fn split<'e>(&self, entry: &Entry<'e>) -> Result<Parts<'e>>
+    where
+        'h: 'e,
+    {
+        self.parts(entry).map_err(|error| error.in_state(self.name))
     }
 
-    /// Reads key and namespace in front of a user's key. Their lengths follow them where both have variable lengths.
-    fn leading_parts<F: Form>(
-        &self,
-        namespace: &Snapshot,
-        placement: Placement,
-        input: &mut Reader<'_>,
-    ) -> Result<(F, F)> {
-        let start = input.position();
-        let key = placement.read_key(self.key, input)?;
-        if self.measured {
-            measure(input.since(start).len(), input, "length of the key")?;
+    fn parts<'e>(&self, entry: &Entry<'e>) -> Result<Parts<'e>>
+    where
+        'h: 'e,
+    {
+        let mut key_input = Reader::with_base(entry.key, entry.key_offset);
+        let mut value_input = Reader::with_base(entry.value, entry.value_offset);
+        if let Shape::Map(user_key, user_value) = self.content {
+            let (key, namespace) = self.leading_parts(entry.placement, &mut key_input)?;
+            let is_null = value_input.bool("null flag")?;
+            // Bytes behind a null are what some writers leave there, and mean nothing.
+            let value = (!is_null).then(|| Stored::new(user_value, value_input));
+            let content = PartsContent::MapEntry { user_key: Stored::new(user_key, key_input), value };
+            return Ok(Parts { key, namespace, content });
         }
-        let start = input.position();
-        let namespace = namespace.read_as(input)?;
-        if self.measured {
-            measure(input.since(start).len(), input, "length of the namespace")?;
-        }
-        Ok((key, namespace))
+        let timestamp = match self.content {
+            Shape::Timer => {
+                value_input.clone().finish("value of a timer")?;
+                key_input.ordered_i64("timer timestamp")?
+            }
+            _ => 0,
+        };
+        let (key, namespace) = self.last_parts(entry.placement, &mut key_input)?;
+        let content = match self.content {
+            Shape::List(element) => PartsContent::List(Elements { element, input: value_input }),
+            Shape::Value(value) | Shape::Map(_, value) => PartsContent::Value(Stored::new(value, value_input)),
+            Shape::Timer => PartsContent::Timer { timestamp },
+        };
+        Ok(Parts { key, namespace, content })
     }
 
-    /// Reads key and namespace that take all that is left. A key without a known end is opaque where the namespace has a
-    /// fixed length.
-    fn last_parts<F: Form>(
-        &self,
-        namespace: &Snapshot,
-        placement: Placement,
-        input: &mut Reader<'_>,
-    ) -> Result<(F, F)> {
+    /// Key and namespace in front of a user's key. Their lengths follow them where both have variable lengths.
+    #[inline]
+    fn leading_parts<'e>(&self, placement: Placement, input: &mut Reader<'e>) -> Result<(Stored<'e>, Stored<'e>)>
+    where
+        'h: 'e,
+    {
         let start = input.clone();
-        match self.leading_parts(namespace, placement, input) {
-            Ok(parts) if input.is_empty() => Ok(parts),
-            Ok(parts) => input.clone().finish("key").map(|()| parts),
-            Err(error) if error.kind() == ErrorKind::Incompatible => {
-                *input = start;
-                let behind = stored_length(namespace).ok_or(error)?;
+        placement.read_key::<Checked>(self.key.serializer, input)?;
+        let key = between(&start, input)?;
+        if self.measured {
+            measure(key.remaining(), input, "length of the key")?;
+        }
+        let start = input.clone();
+        self.namespace.serializer.skip_value(input)?;
+        let namespace = between(&start, input)?;
+        if self.measured {
+            measure(namespace.remaining(), input, "length of the namespace")?;
+        }
+        Ok((Stored::new(self.key.whole, key), Stored::new(self.namespace.whole, namespace)))
+    }
+
+    /// Key and namespace that take all that is left. A key without a known end is opaque where the namespace has a fixed
+    /// length.
+    fn last_parts<'e>(&self, placement: Placement, input: &mut Reader<'e>) -> Result<(Stored<'e>, Stored<'e>)>
+    where
+        'h: 'e,
+    {
+        let start = input.clone();
+        match self.leading_parts(placement, input) {
+            Ok(parts) => {
+                if !input.is_empty() {
+                    input.clone().finish(if matches!(self.content, Shape::Timer) { "timer" } else { "key" })?;
+                }
+                Ok(parts)
+            }
+            Err(error) if error.kind() == ErrorKind::Incompatible && !matches!(self.content, Shape::Timer) => {
+                let mut input = start;
+                let behind = stored_length(self.namespace.serializer).ok_or(error)?;
                 let length = input.remaining().checked_sub(behind);
                 let length = length.ok_or_else(|| input.corrupt("key", "is shorter than its namespace"))?;
-                let key = Whole::of(self.key).read_as(&mut input.slice(length, "key")?)?;
-                Ok((key, Whole::of(namespace).read_as(input)?))
+                let key = input.slice(length, "key")?;
+                Ok((Stored::new(self.key.whole, key), Stored::new(self.namespace.whole, input)))
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+impl<'h> Part<'h> {
+    fn of(serializer: &'h Snapshot) -> Self {
+        Part { serializer, whole: Whole::of(serializer) }
+    }
+}
+
+impl Parts<'_> {
+    fn read<F: Form>(self) -> Result<KeyedEntry<F>> {
+        let Parts { key, namespace, content } = self;
+        let (key, namespace) = (F::again(|| key.read())?, F::again(|| namespace.read())?);
+        let content = match content {
+            PartsContent::Value(value) => Content::Value(value.read()?),
+            PartsContent::List(elements) => Content::Value(elements.read()?),
+            PartsContent::MapEntry { user_key, value } => {
+                let user_key = user_key.read()?;
+                Content::MapEntry { user_key, value: value.map_or_else(|| Ok(F::null()), Stored::read)? }
+            }
+            PartsContent::Timer { timestamp } => Content::Timer { timestamp },
+        };
+        Ok(KeyedEntry { key, namespace, content })
+    }
+}
+
+impl<'e> Elements<'e> {
+    /// The list. Elements have a delimiter between them, which does not occur behind the last one. Elements without a
+    /// known end make the whole list opaque.
+    fn read<F: Form>(mut self) -> Result<F> {
+        let start = self.input.clone();
+        let mut elements = Vec::new();
+        while !self.input.is_empty() {
+            match self.element.read_as(&mut self.input) {
+                Ok(value) => elements.push(value),
+                Err(error) if error.kind() == ErrorKind::Incompatible => {
+                    self.input = start;
+                    return self.element.opaque_as(&mut self.input);
+                }
+                Err(error) => return Err(error),
+            }
+            self.delimiter()?;
+        }
+        Ok(F::list(elements))
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.input.is_empty()
+    }
+
+    /// The list as a value.
+    pub(crate) fn value(self) -> Result<Value> {
+        self.read()
+    }
+
+    /// Gives every element to `visit`. An element without a known end is [`Incompatible`](ErrorKind::Incompatible).
+    pub(crate) fn for_each(mut self, mut visit: impl FnMut(Stored<'e>) -> Result<()>) -> Result<()> {
+        let whole = Whole::of(self.element);
+        while !self.input.is_empty() {
+            let start = self.input.clone();
+            self.element.skip_value(&mut self.input)?;
+            visit(Stored::new(whole, between(&start, &self.input)?))?;
+            self.delimiter()?;
+        }
+        Ok(())
+    }
+
+    fn delimiter(&mut self) -> Result<()> {
+        if self.input.is_empty() {
+            return Ok(());
+        }
+        self.input.expect(&[LIST_DELIMITER], "list delimiter")?;
+        if self.input.is_empty() {
+            return Err(self.input.corrupt("list delimiter", "is not followed by an element"));
+        }
+        Ok(())
+    }
+}
+
+/// A reader of what was read between two positions.
+#[inline]
+fn between<'e>(start: &Reader<'e>, end: &Reader<'e>) -> Result<Reader<'e>> {
+    start.clone().slice(end.position().saturating_sub(start.position()), "part of a key")
+}
+
+/// Serializers of key and namespace of a timer.
+fn timer_parts(element: &Snapshot) -> Result<(&Snapshot, &Snapshot)> {
+    match &element.serializer {
+        TypeSerializer::Timer { key, namespace } => Ok((key, namespace)),
+        _ => Err(Error::incompatible(format!(
+            "a queue whose elements are no timers but serialized by {}",
+            element.class
+        ))),
     }
 }
 
@@ -155,37 +303,4 @@ pub(super) fn measure(length: usize, input: &mut Reader<'_>, field: &'static str
             return Ok(());
         }
     }
-}
-
-/// A list: elements with a delimiter between them, which does not occur behind the last one. Elements without a known
-/// end make the whole list opaque.
-fn list<F: Form>(element: &Snapshot, input: &mut Reader<'_>) -> Result<F> {
-    let start = input.clone();
-    let mut elements = Vec::new();
-    while !input.is_empty() {
-        match element.read_as(input) {
-            Ok(value) => elements.push(value),
-            Err(error) if error.kind() == ErrorKind::Incompatible => {
-                *input = start;
-                return element.opaque_as(input);
-            }
-            Err(error) => return Err(error),
-        }
-        if !input.is_empty() {
-            input.expect(&[LIST_DELIMITER], "list delimiter")?;
-            if input.is_empty() {
-                return Err(input.corrupt("list delimiter", "is not followed by an element"));
-            }
-        }
-    }
-    Ok(F::list(elements))
-}
-
-/// The value of a map entry: a flag that is 1 for null, else the value. Bytes behind a null are what some writers leave
-/// there, and mean nothing.
-fn map_value<F: Form>(user_value: Whole<'_>, input: &mut Reader<'_>) -> Result<F> {
-    if input.bool("null flag")? {
-        return Ok(F::null());
-    }
-    user_value.read_as(input)
 }

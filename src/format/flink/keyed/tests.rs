@@ -1,6 +1,8 @@
 use super::*;
-use crate::format::flink::JavaString;
+use crate::error::ErrorKind;
 use crate::format::flink::samples::{header, max, of, simple, state, unhex};
+use crate::format::flink::serializer::{Simple, TypeSerializer};
+use crate::format::flink::{Content, JavaString, Value};
 
 fn text(text: &str) -> Value {
     Value::String(JavaString::Text(text.to_owned()))

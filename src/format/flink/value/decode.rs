@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::form::{Checked, Form};
+use super::whole::Whole;
 use super::{BigDecimal, BigInteger, LocalDate, LocalTime, RowKind, Value, sql};
 use crate::codec::Reader;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::flink::java_object;
 use crate::format::flink::primitive::{Primitives, ascii, utf16_units};
 use crate::format::flink::serializer::{Pojo, Simple, Snapshot, Subclass, TypeSerializer};
@@ -14,7 +15,7 @@ impl Snapshot {
     /// Reads one value.
     ///
     /// A value whose end only its own program can find (Kryo, a user's class, Avro, an unknown serializer) is an
-    /// [`Incompatible`](ErrorKind::Incompatible) error; [`read_whole`](Self::read_whole) carries it as opaque.
+    /// [`Incompatible`](crate::ErrorKind::Incompatible) error; [`read_whole`](Self::read_whole) carries it as opaque.
     pub fn read_value(&self, input: &mut Reader<'_>) -> Result<Value> {
         self.read_as(input)
     }
@@ -56,50 +57,6 @@ impl Snapshot {
             }
             TypeSerializer::Pojo(pojo) => pojo.class.clone(),
             _ => self.class.as_str().into(),
-        }
-    }
-}
-
-/// How values that take all that is left are read, found out once for all of them. See [`Snapshot::read_whole`].
-#[derive(Debug, Clone, Copy)]
-pub(in crate::format::flink) struct Whole<'h> {
-    /// The serializer without time to live around it.
-    snapshot: &'h Snapshot,
-    timed: bool,
-    known_end: bool,
-}
-
-impl<'h> Whole<'h> {
-    pub(in crate::format::flink) fn of(snapshot: &'h Snapshot) -> Self {
-        let (inner, timed) = match &snapshot.serializer {
-            TypeSerializer::Ttl(inner) => (&**inner, true),
-            _ => (snapshot, false),
-        };
-        Whole { snapshot: inner, timed, known_end: inner.has_known_end() }
-    }
-
-    #[inline]
-    pub(in crate::format::flink) fn read_as<F: Form>(&self, input: &mut Reader<'_>) -> Result<F> {
-        if self.timed {
-            let last_access = input.i64("time of last access")?;
-            return Ok(F::timed(last_access, self.untimed(input)?));
-        }
-        self.untimed(input)
-    }
-
-    fn untimed<F: Form>(&self, input: &mut Reader<'_>) -> Result<F> {
-        if !self.known_end {
-            return self.snapshot.opaque_as(input);
-        }
-        let start = input.clone();
-        match self.snapshot.read_as(input) {
-            Ok(value) if input.is_empty() => Ok(value),
-            Ok(_) => Err(input.corrupt("value", format!("{} bytes follow a complete value", input.remaining()))),
-            Err(error) if error.kind() == ErrorKind::Incompatible => {
-                *input = start;
-                self.snapshot.opaque_as(input)
-            }
-            Err(error) => Err(error),
         }
     }
 }
@@ -281,9 +238,7 @@ impl Decoder {
             Simple::LocalDateTime => {
                 let start = input.clone();
                 match (LocalDate::read(input)?, LocalTime::read(input)?) {
-                    (Some(date), Some(time)) => {
-                        F::leaf((date, time), |(date, time)| Value::LocalDateTime(date, time))
-                    }
+                    (Some(date), Some(time)) => F::leaf((date, time), |(date, time)| Value::LocalDateTime(date, time)),
                     (None, None) => F::null(),
                     _ => return Err(start.corrupt("date and time", "one of the two is null")),
                 }
@@ -388,12 +343,7 @@ impl Decoder {
         Ok(F::map(entries))
     }
 
-    fn linked_list<F: Form>(
-        &mut self,
-        null_mask: bool,
-        element: &Snapshot,
-        input: &mut Reader<'_>,
-    ) -> Result<F> {
+    fn linked_list<F: Form>(&mut self, null_mask: bool, element: &Snapshot, input: &mut Reader<'_>) -> Result<F> {
         let start = input.clone();
         let count = input.non_negative("number of elements")?;
         let count = usize::try_from(count).unwrap_or(usize::MAX);

@@ -50,6 +50,9 @@ pub(crate) trait Form: Sized {
     /// The entries of a map; the value itself where it is none or they were not kept.
     fn into_map(self) -> Result<Vec<(Self, Self)>, Self>;
 
+    /// A value whose bytes were checked already, so that they need not be read where nothing is kept.
+    fn again(read: impl FnOnce() -> crate::Result<Self>) -> crate::Result<Self>;
+
     /// A value that was decoded already.
     #[inline]
     fn of(value: Value) -> Self {
@@ -142,6 +145,11 @@ impl Form for Value {
         Value::Timer { timestamp, key: Box::new(key), namespace: Box::new(namespace) }
     }
 
+    #[inline]
+    fn again(read: impl FnOnce() -> crate::Result<Self>) -> crate::Result<Self> {
+        read()
+    }
+
     fn into_map(self) -> Result<Vec<(Self, Self)>, Self> {
         match self {
             Value::Map(entries) => Ok(entries),
@@ -215,6 +223,11 @@ impl Form for Checked {
     #[inline]
     fn timer(_timestamp: i64, _key: Self, _namespace: Self) -> Self {
         Checked
+    }
+
+    #[inline]
+    fn again(_read: impl FnOnce() -> crate::Result<Self>) -> crate::Result<Self> {
+        Ok(Checked)
     }
 
     #[inline]

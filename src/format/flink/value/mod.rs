@@ -13,12 +13,14 @@ mod sql;
 mod sql_encode;
 mod time;
 mod typed;
+mod whole;
 
-pub(in crate::format::flink) use decode::Whole;
 pub(crate) use form::{Checked, Form};
 pub use number::{BigDecimal, BigInteger};
 pub use time::{LocalDate, LocalTime};
 pub use typed::from_value;
+pub(crate) use whole::Stored;
+pub(in crate::format::flink) use whole::Whole;
 
 use std::sync::Arc;
 
