@@ -7,7 +7,7 @@
 //! Memory is what the process holds besides mapped files (`RssAnon`), looked at every few milliseconds, and the most that was
 //! ever resident with them (`VmHWM`): mapped pages are the page cache's and can be taken back at any time.
 
-#![expect(clippy::expect_used, reason = "a program that measures may stop")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a program that measures may stop")]
 
 #[path = "../measure/mod.rs"]
 mod measure;
@@ -38,7 +38,10 @@ use measure::timing::{Samples, now};
 use measure::{Options, Output};
 use memory::Watch;
 
-const CASES: [(&str, fn(&Input, &Work) -> u64); 4] =
+/// Does something with all entries; how many there are.
+type Operation = fn(&Input, &Work) -> u64;
+
+const CASES: [(&str, Operation); 4] =
     [("flinkRead", read), ("flinkVerify", verified), ("flinkImport", imported), ("flinkRewrite", rewritten)];
 
 /// What is measured.
@@ -80,7 +83,7 @@ fn run(input: &Input, options: &Options, output: &mut Output) {
     let (made, scratch) = (directory.path().join("made"), directory.path().join("scratch"));
     std::fs::create_dir(&made).and_then(|()| std::fs::create_dir(&scratch)).expect("directories");
     let work = Work { storage: SinkKind::PageCache.storage(&made), scratch };
-    let baseline = options.flink.as_ref().map(|path| Baseline::read(path, &input.name)).unwrap_or_default();
+    let baseline = options.flink.as_ref().map(|path| Restores::read(path, &input.name)).unwrap_or_default();
     let bytes = input.bytes();
     output.heading(&format!("{}: one thread, local files in the page cache, {:.1} MB", input.name, bytes as f64 / 1e6));
     baseline.explain();
@@ -196,9 +199,9 @@ fn rewritten(input: &Input, work: &Work) -> u64 {
 
 /// What Flink needs for the same files: a name and seconds.
 #[derive(Default)]
-struct Baseline(Vec<(String, f64)>);
+struct Restores(Vec<(String, f64)>);
 
-impl Baseline {
+impl Restores {
     /// The last results of each kind for the snapshot of this name.
     fn read(path: &str, snapshot: &str) -> Self {
         let lines = std::fs::read_to_string(path).expect("Flink's results");
@@ -215,7 +218,7 @@ impl Baseline {
             restores.retain(|(known, _)| *known != name);
             restores.push((name, seconds));
         }
-        Baseline(restores)
+        Restores(restores)
     }
 
     fn explain(&self) {

@@ -1,7 +1,6 @@
 //! The most memory that was held while something ran.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,29 +15,26 @@ pub(crate) struct Peak {
 
 /// Looks at the memory of this process until it is stopped.
 pub(crate) struct Watch {
-    ended: Arc<AtomicBool>,
+    /// Dropped to end the watch.
+    running: Sender<()>,
     thread: JoinHandle<u64>,
 }
 
 impl Watch {
     pub(crate) fn start() -> Self {
-        let ended = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::spawn({
-            let ended = Arc::clone(&ended);
-            move || {
-                let mut most = 0;
-                while !ended.load(Ordering::Relaxed) {
-                    most = most.max(status("RssAnon:"));
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                most
+        let (running, ended) = channel();
+        let thread = std::thread::spawn(move || {
+            let mut most = status("RssAnon:");
+            while ended.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
+                most = most.max(status("RssAnon:"));
             }
+            most
         });
-        Watch { ended, thread }
+        Watch { running, thread }
     }
 
     pub(crate) fn stop(self) -> Peak {
-        self.ended.store(true, Ordering::Relaxed);
+        drop(self.running);
         Peak { anonymous: self.thread.join().unwrap_or_default(), resident: status("VmHWM:") }
     }
 }

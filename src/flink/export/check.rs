@@ -65,13 +65,19 @@ fn count(written: &SnapshotReader) -> Result<BTreeMap<(String, String, String), 
         for subtask in operator.subtasks() {
             let Some(handle) = subtask.state.as_ref().and_then(|state| state.managed_keyed.as_ref()) else { continue };
             let part = Part::managed(written, max, handle)?;
+            let mut entries = vec![0u64; part.header.states.len()];
             for group in part.range.iter() {
-                part.visit(group, &mut |id, _, _| {
-                    let state = part.header.state(id).ok_or_else(|| Error::internal("a state without a header"))?;
-                    let key = (label.clone(), state.kind().to_string(), state.name.clone());
-                    *found.entry(key).or_insert(0u64) += 1;
-                    Ok(())
+                part.visit(group, &mut |id, _, _| match entries.get_mut(usize::from(id)) {
+                    Some(count) => {
+                        *count = count.saturating_add(1);
+                        Ok(())
+                    }
+                    None => Err(Error::internal("a state without a header")),
                 })?;
+            }
+            for (state, count) in part.header.states.iter().zip(entries) {
+                let key = (label.clone(), state.kind().to_string(), state.name.clone());
+                *found.entry(key).or_insert(0u64) += count;
             }
         }
     }

@@ -180,6 +180,7 @@ impl<'h> StateDecoder<'h> {
                 let length = input.remaining().checked_sub(behind);
                 let length = length.ok_or_else(|| input.corrupt("key", "is shorter than its namespace"))?;
                 let key = input.slice(length, "key")?;
+                self.namespace.whole.read_as::<Checked>(&mut input.clone())?;
                 Ok((Stored::new(self.key.whole, key), Stored::new(self.namespace.whole, input)))
             }
             Err(error) => Err(error),

@@ -1,3 +1,4 @@
+use super::decode::measure;
 use super::*;
 use crate::error::ErrorKind;
 use crate::format::flink::samples::{header, max, of, simple, state, unhex};
