@@ -1,7 +1,7 @@
 //! Incremental checkpoints and restores of the RocksDB backend.
 //!
-//! `cargo bench --bench rocksdb_snapshot -- --help`. An increment is compared with the tables that RocksDB has written since the
-//! one before, by a look into its directory: what is stored above that is overhead. A restore is compared with reading and writing
+//! `cargo bench --bench rocksdb_snapshot -- --help`. An increment is compared with the tables that it has and the one before had
+//! not, by a look into RocksDB's directory: what is stored above that is overhead. A restore is compared with reading and writing
 //! files of the same length. Every restore is checked: ten thousand values.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a program that measures may stop")]
@@ -9,7 +9,7 @@
 #[path = "../measure/mod.rs"]
 mod measure;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
@@ -113,22 +113,17 @@ impl Bench {
         let local = directory.join("local");
         let storage = SinkKind::PageCache.storage(directory);
         let mut job = filled::<V>(n, &local, parameters());
-        let mut known = store(&mut job, &storage, 1).0;
+        let mut known = store(&mut job, &storage, 1, &local);
         for (id, percent) in (2..).zip(CHANGES) {
-            let before = tables_of(&local);
             job.update(n * percent / 100);
-            let start = now();
-            let (handle, pause) = store(&mut job, &storage, id);
-            let seconds = start.elapsed().as_secs_f64();
+            let made = store(&mut job, &storage, id, &local);
             let is_new = |object: &&millpond::format::manifest::ObjectRef| {
-                object.scope == ObjectScope::Exclusive || known.objects.iter().all(|old| old.name != object.name)
+                object.scope == ObjectScope::Exclusive || known.handle.objects.iter().all(|old| old.name != object.name)
             };
-            let stored: u64 = handle.objects.iter().filter(is_new).map(|object| object.length).sum();
-            let written: u64 = tables_of(&local)
-                .iter()
-                .filter(|(name, _)| !before.contains_key(*name))
-                .map(|(_, length)| length)
-                .sum();
+            let stored: u64 = made.handle.objects.iter().filter(is_new).map(|object| object.length).sum();
+            let new_tables = made.tables.iter().filter(|(name, _)| !known.tables.contains_key(*name));
+            let written: u64 = new_tables.map(|(_, length)| length).sum();
+            let Increment { pause, seconds, .. } = made;
             println!(
                 "{percent:>3} % changed  {:<9} {n:>8} keys | stored {:>10.2} MB, new tables {:>10.2} MB, ratio {:>6.4} | \
                  pause {:>7.1} ms, with writing {:>8.1} ms",
@@ -146,7 +141,7 @@ impl Bench {
                     "backend": "rocksdb", "baseline": "tables that RocksDB wrote",
                 }),
             );
-            known = handle;
+            known = made;
         }
         clear(&*storage);
     }
@@ -193,16 +188,32 @@ fn filled<V: Element>(n: usize, local: &Path, parameters: KeyedParameters) -> Jo
     job
 }
 
-/// Stores an increment; gives the handle, and how many seconds the processing thread stood still.
-fn store<V: Element>(job: &mut Job<V>, storage: &Arc<dyn Storage>, id: u64) -> (KeyedHandle, f64) {
+/// An increment that was stored.
+struct Increment {
+    handle: KeyedHandle,
+    /// Its tables, with the lengths that the files have.
+    tables: BTreeMap<String, u64>,
+    /// How long the processing thread stood still.
+    pause: f64,
+    /// How long all of it took.
+    seconds: f64,
+}
+
+fn store<V: Element>(job: &mut Job<V>, storage: &Arc<dyn Storage>, id: u64, local: &Path) -> Increment {
     let start = now();
     let snapshot = job.snapshot();
     let pause = start.elapsed().as_secs_f64();
-    let version = snapshot.version();
+    let (version, mut tables) = (snapshot.version(), tables_of(local));
+    let start = now();
     let target = target(storage, id).with_threads(THREADS);
     let handle = snapshot.write(&target, KeyedSnapshotFormat::Incremental, &|| true).expect("a written snapshot");
+    let seconds = pause + start.elapsed().as_secs_f64();
     job.backend.confirm(version);
-    (handle.expect("a snapshot with entries"), pause)
+    let handle = handle.expect("a snapshot with entries");
+    // What was merged in the background at that moment is in the directory, but not in the checkpoint.
+    let named: BTreeSet<String> = handle.files.iter().map(ToString::to_string).collect();
+    tables.retain(|name, _| named.contains(name));
+    Increment { handle, tables, pause, seconds }
 }
 
 /// Takes and publishes a checkpoint of `n` entries at a parallelism; gives the length of its files as well.
