@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Has real Apache Flink restore what millpond writes, and compares what it finds with what has to be there.
 #   scripts/flink-lab.sh [VERSION...]       versions of Flink; 1.20.5 and 2.3.0 without
+#   MILLPOND_LAB_SHORT=1 scripts/flink-lab.sh     about half as many restores
 # Needs ../shared/flink (or MILLPOND_SHARED), a JDK 17 and python3 with pip, by which Flink's jars are fetched into the cache
 # directory once. Whatever is missing is said, and then nothing is done. Flink runs inside one process and listens on the
 # loopback device only; every process ends with its restore.

@@ -124,6 +124,7 @@ pub mod key_group;
 pub mod random;
 pub mod serializer;
 pub mod snapshot;
+pub mod sort;
 pub mod state;
 pub mod storage;
 pub mod task;

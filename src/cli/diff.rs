@@ -1,6 +1,6 @@
 //! `millpond diff`: what is different between two snapshots.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use clap::Args;
 use millpond::Error;
 use millpond::format::record::StateKind;
-use millpond::key_group::KeyGroupRange;
+use millpond::key_group::{KeyGroup, KeyGroupRange};
 use millpond::snapshot::Entry;
+use millpond::sort::{Place, Scratch, Sorter};
 use serde::Serialize;
 
 use super::Outcome;
+use super::convert::bytes;
 use super::failure::Failure;
 use super::open::{Access, Location, Opened};
 use super::output::Side::{Left, Right};
@@ -27,8 +29,9 @@ of millpond and of Apache Flink can be compared with each other, where rows and 
 
 Elements of operator lists have no keys: they are compared as a bag, whatever subtasks they are in.
 
-Keyed state is read key group by key group, so that memory is that of one key group of one state. Both snapshots must \
-have put keys into key groups alike.
+Keyed state is read key group by key group where both snapshots put keys into key groups alike, otherwise state by state: \
+another max parallelism or hash of the keys is no difference. Memory does not grow with the state: what does not fit into \
+--memory is sorted in files in --scratch.
 
 Exit codes: 0 no difference, 1 differences (or damage, which is an error), 2 wrong arguments, 3 cannot be read.
 
@@ -53,6 +56,12 @@ pub(super) struct Arguments {
     /// Print so many different entries of each state.
     #[arg(long, value_name = "N", default_value_t = 0)]
     entries: usize,
+    /// Memory for sorting, for example 67108864 or 64M.
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = bytes)]
+    memory: usize,
+    /// Directory for temporary files; that of the system without.
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
     #[command(flatten)]
     access: Access,
     /// Print one JSON document.
@@ -91,9 +100,6 @@ struct Different {
     new: Option<serde_json::Value>,
 }
 
-/// The entries of a key group: values by key, both as JSON. Elements without keys count by value.
-type Group = BTreeMap<String, (String, u64)>;
-
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let (old, new) = (Location::find(&arguments.old)?, Location::find(&arguments.new)?);
     let (opened_old, opened_new) = (old.open_any(&arguments.access)?, new.open_any(&arguments.access)?);
@@ -102,13 +108,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let new_states = States::of(&opened_new, wanted).map_err(|error| new.failure(&error))?;
     let names: BTreeSet<_> =
         old_states.iter().chain(new_states.iter()).map(|state| (state.id, state.name.clone())).collect();
+    let scratch = Scratch::later_in(arguments.scratch.clone().unwrap_or_else(std::env::temp_dir));
+    let mut sorter = Sorter::new(Some(&scratch), arguments.memory);
     let mut report = Report { equal: true, states: Vec::new() };
     for (id, name) in names {
         let sides = Sides {
             old: old_states.find(id, &name).map(|state| (state, &opened_old, &old)),
             new: new_states.find(id, &name).map(|state| (state, &opened_new, &new)),
         };
-        let Some(difference) = sides.compare(arguments.entries)? else { continue };
+        let Some(difference) = sides.compare(&mut sorter, arguments.entries)? else { continue };
         report.equal &= difference.added == 0 && difference.removed == 0 && difference.changed == 0;
         report.states.push(difference);
     }
@@ -130,9 +138,8 @@ struct Sides<'a> {
 type Side<'a> = (&'a State, &'a Opened, &'a Location);
 
 impl Sides<'_> {
-    fn compare(&self, shown: usize) -> Result<Option<Difference>, Failure> {
+    fn compare(&self, sorter: &mut Sorter<'_>, shown: usize) -> Result<Option<Difference>, Failure> {
         let Some((state, ..)) = self.new.or(self.old) else { return Ok(None) };
-        self.check(state)?;
         let mut difference = Difference {
             operator: state.operator.clone(),
             state: state.name.clone(),
@@ -143,100 +150,146 @@ impl Sides<'_> {
             same: 0,
             entries: Vec::new(),
         };
-        let all = state.max_parallelism.all_groups();
-        if !state.kind.is_keyed() {
-            difference.add(read(self.old, all)?, read(self.new, all)?, shown)?;
+        if !state.kind.is_keyed() || !self.are_grouped_alike() {
+            self.compare_in(None, sorter, &mut difference, shown)?;
             return Ok(Some(difference));
         }
-        for group in all.iter() {
+        for group in state.max_parallelism.all_groups().iter() {
             let range = KeyGroupRange::new(group, group).map_err(|error| Failure::misfit(&error))?;
-            difference.add(read(self.old, range)?, read(self.new, range)?, shown)?;
+            self.compare_in(Some(range), sorter, &mut difference, shown)?;
         }
         Ok(Some(difference))
     }
 
-    /// Checks that keys are in the same key groups in both.
-    fn check(&self, state: &State) -> Result<(), Failure> {
-        let (Some((old, ..)), Some((new, ..))) = (self.old, self.new) else { return Ok(()) };
-        let alike = old.max_parallelism == new.max_parallelism && old.key_groups_by == new.key_groups_by;
-        if alike || !state.kind.is_keyed() {
-            return Ok(());
-        }
-        let message = format!(
-            "keys are in {} key groups by {} in one snapshot and in {} by {} in the other; convert one of them",
-            old.max_parallelism, old.key_groups_by, new.max_parallelism, new.key_groups_by
-        );
-        Err(Failure::unreadable(&Error::incompatible(message).in_operator(&state.operator).in_state(&state.name)))
+    /// Whether keys are in the same key groups in both.
+    fn are_grouped_alike(&self) -> bool {
+        let (Some((old, ..)), Some((new, ..))) = (self.old, self.new) else { return true };
+        old.max_parallelism == new.max_parallelism && old.key_groups_by == new.key_groups_by
+    }
+
+    /// Compares the entries in some key groups, or in all.
+    fn compare_in(
+        &self,
+        groups: Option<KeyGroupRange>,
+        sorter: &mut Sorter<'_>,
+        difference: &mut Difference,
+        shown: usize,
+    ) -> Result<(), Failure> {
+        read(self.old, OLD, groups, sorter)?;
+        read(self.new, NEW, groups, sorter)?;
+        let mut pending = Pending::default();
+        let drained = sorter.drain(&mut |_, key, value| {
+            let Some((text, [side, ..])) = key.split_last_chunk::<SUFFIX_BYTES>() else { return Ok(()) };
+            if text != pending.key.as_slice() {
+                difference.add(std::mem::take(&mut pending), shown)?;
+                pending.key.extend_from_slice(text);
+            }
+            let of_side = if *side == OLD { &mut pending.old } else { &mut pending.new };
+            match of_side {
+                Some((_, count)) => *count += 1,
+                None => *of_side = Some((value.to_vec(), 1)),
+            }
+            Ok(())
+        });
+        drained.and_then(|()| difference.add(pending, shown)).map_err(|error| Failure::unreadable(&error))
     }
 }
 
-/// The entries of a side in some key groups.
-fn read(side: Option<Side<'_>>, groups: KeyGroupRange) -> Result<Group, Failure> {
-    let mut group = Group::new();
-    let Some((state, opened, location)) = side else { return Ok(group) };
-    let mut failure = None;
-    let walked = state.entries(opened, Some(groups), &mut |entry| match add(&mut group, &entry, state.kind) {
-        Ok(()) => Ok(ControlFlow::Continue(())),
-        Err(error) => {
-            failure = Some(error);
-            Ok(ControlFlow::Break(()))
-        }
+/// Marks entries of the older snapshot.
+const OLD: u8 = 0;
+
+/// Marks entries of the newer snapshot.
+const NEW: u8 = 1;
+
+/// Behind the text of a key: which side it is from, and a number that tells elements apart which are alike.
+const SUFFIX_BYTES: usize = 1 + 8;
+
+/// What the two snapshots have under one key: values as JSON, and how many there are, which is one where there are keys.
+#[derive(Default)]
+struct Pending {
+    key: Vec<u8>,
+    old: Option<(Vec<u8>, u64)>,
+    new: Option<(Vec<u8>, u64)>,
+}
+
+/// Gives the entries of a snapshot in some key groups to `sorter`. The JSON of keys holds no byte that is zero, so those that
+/// begin alike stay in order.
+fn read(
+    side: Option<Side<'_>>,
+    mark: u8,
+    groups: Option<KeyGroupRange>,
+    sorter: &mut Sorter<'_>,
+) -> Result<(), Failure> {
+    let Some((state, opened, location)) = side else { return Ok(()) };
+    let (mut number, place) = (0u64, Place { group: KeyGroup(0), state: 0 });
+    let walked = state.entries(opened, groups, &mut |entry| {
+        let (mut key, value) = texts(&entry, state.kind).map_err(no_json)?;
+        key.push(mark);
+        key.extend_from_slice(&number.to_be_bytes());
+        number += 1;
+        sorter.push(place, &key, &value)?;
+        Ok(ControlFlow::Continue(()))
     });
-    match failure {
-        Some(error) => Err(error.into()),
-        None => walked.map(|()| group).map_err(|error| location.failure(&error)),
-    }
+    walked.map_err(|error| location.failure(&error))
 }
 
-fn add(group: &mut Group, entry: &Entry, kind: StateKind) -> serde_json::Result<()> {
-    let value = serde_json::to_string(&(&entry.stamps, &entry.value))?;
-    let key = match kind {
+/// Key and value of an entry as JSON; an element without a key is its own.
+fn texts(entry: &Entry, kind: StateKind) -> serde_json::Result<(Vec<u8>, Vec<u8>)> {
+    let value = serde_json::to_vec(&(&entry.stamps, &entry.value))?;
+    let mut key = match kind {
         StateKind::OperatorList | StateKind::OperatorUnion => value.clone(),
-        _ => serde_json::to_string(&Line::key_of(entry))?,
+        _ => serde_json::to_vec(&Line::key_of(entry))?,
     };
-    let (_, count) = group.entry(key).or_insert((value, 0));
-    *count += 1;
-    Ok(())
+    key.push(0);
+    Ok((key, value))
+}
+
+fn no_json(error: serde_json::Error) -> Error {
+    Error::internal("an entry cannot be shown as JSON").because(error)
 }
 
 impl Difference {
-    fn add(&mut self, mut old: Group, new: Group, shown: usize) -> Result<(), Failure> {
-        for (key, (value, count)) in new {
-            match old.remove(&key) {
-                None => {
-                    self.added += count;
-                    self.show(&key, None, Some(&value), shown)?;
-                }
-                Some((before, _)) if before != value => {
-                    self.changed += 1;
-                    self.show(&key, Some(&before), Some(&value), shown)?;
-                }
-                Some((_, before)) => {
-                    self.same += before.min(count);
-                    self.added += count.saturating_sub(before);
-                    self.removed += before.saturating_sub(count);
-                }
+    /// Counts what is under one key.
+    fn add(&mut self, pending: Pending, shown: usize) -> millpond::Result<()> {
+        let Pending { key, old, new } = pending;
+        let (old, new) = (old.as_ref(), new.as_ref());
+        let both = (old.map(|(value, _)| value.as_slice()), new.map(|(value, _)| value.as_slice()));
+        match (old, new) {
+            (None, None) => Ok(()),
+            (None, Some((_, count))) => {
+                self.added += count;
+                self.show(&key, both, shown)
+            }
+            (Some((_, count)), None) => {
+                self.removed += count;
+                self.show(&key, both, shown)
+            }
+            (Some((before, _)), Some((after, _))) if before != after => {
+                self.changed += 1;
+                self.show(&key, both, shown)
+            }
+            (Some((_, before)), Some((_, after))) => {
+                self.same += before.min(after);
+                self.added += after.saturating_sub(*before);
+                self.removed += before.saturating_sub(*after);
+                Ok(())
             }
         }
-        for (key, (value, count)) in old {
-            self.removed += count;
-            self.show(&key, Some(&value), None, shown)?;
-        }
-        Ok(())
     }
 
-    fn show(&mut self, key: &str, old: Option<&str>, new: Option<&str>, shown: usize) -> Result<(), Failure> {
+    fn show(&mut self, key: &[u8], (old, new): (Option<&[u8]>, Option<&[u8]>), shown: usize) -> millpond::Result<()> {
         if self.entries.len() >= shown {
             return Ok(());
         }
         // Stamps are part of what is compared; the value is what is shown.
         let value =
-            |text: &str| serde_json::from_str(text).map(|(_, value): (serde_json::Value, serde_json::Value)| value);
-        let key = match serde_json::from_str(key)? {
+            |json: &[u8]| serde_json::from_slice(json).map(|(_, value): (serde_json::Value, serde_json::Value)| value);
+        let key = match serde_json::from_slice(key.strip_suffix(&[0]).unwrap_or(key)).map_err(no_json)? {
             key @ serde_json::Value::Object(_) => key,
             _ => serde_json::json!({}),
         };
-        let (old, new) = (old.map(value).transpose()?, new.map(value).transpose()?);
+        let old = old.map(value).transpose().map_err(no_json)?;
+        let new = new.map(value).transpose().map_err(no_json)?;
         self.entries.push(Different { key, old, new });
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use super::output::{Output, with_output};
 use super::plan::OperatorPlan;
-use super::sort::{Place, Sorter};
 use super::source::{KeyOrder, Record, Source};
 use super::tally::Tally;
 use super::{Meter, Work};
@@ -12,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::manifest::KeyedHandle;
 use crate::format::record::StateKind;
 use crate::key_group::KeyGroup;
+use crate::sort::{Place, Sorter};
 
 /// Length of what precedes the key of a timer: domain and timestamp.
 const TIMER_BYTES: usize = 1 + 8;
@@ -33,8 +33,8 @@ pub(super) fn convert(
         (false, true) => Order::AsIs,
     };
     let Work { target, options, scratch, meter, spilled_bytes } = work;
-    with_output(target, options.to, scratch.path(), plan, |output| {
-        let sorter = Sorter::new(scratch, options.memory_bytes);
+    with_output(target, options.to, scratch.path()?, plan, |output| {
+        let sorter = Sorter::new(Some(scratch), options.memory_bytes);
         let mut pass = Pass { plan, tally, meter, output, sorter, order, group: None, value: Writer::new() };
         source.keyed(plan.source, &mut |record| pass.record(record))?;
         pass.finish()?;

@@ -29,8 +29,6 @@ mod options;
 mod output;
 mod plan;
 mod report;
-mod scratch;
-mod sort;
 mod source;
 mod stamp;
 mod tally;
@@ -46,8 +44,8 @@ use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, OperatorSnapshot, SnapshotKind, SubtaskSnapshot};
 use crate::ids::SubtaskIndex;
 use crate::snapshot::SnapshotTarget;
+use crate::sort::Scratch;
 use plan::{OperatorPlan, Plan};
-use scratch::Scratch;
 use tally::Tally;
 
 /// How far a conversion is.
@@ -159,7 +157,7 @@ impl Work<'_> {
         destination: &Destination,
         manifest: &Manifest,
     ) -> Result<()> {
-        let reader = destination.reader(manifest, self.scratch.path());
+        let reader = destination.reader(manifest, self.scratch.path()?);
         self.meter.begin(Phase::Verifying);
         for (plan, written) in plan.operators.iter().zip(operators) {
             let mut found = Tally::new(plan.states.len());

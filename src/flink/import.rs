@@ -1,48 +1,58 @@
 //! From a snapshot of Flink's to one of ours.
 
+mod lists;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::mapping::Mapping;
-use super::pairs::{KeyedPairs, SortedGroup};
+use lists::Lists;
+
+use super::mapping::java_type;
+use super::pairs::KeyedPairs;
+use super::raw::{self, Partition};
 use super::reader::{OperatorReader, SnapshotReader};
-use crate::codec::Writer;
 use crate::error::{Error, Result};
 use crate::format::FormatId;
 use crate::format::canonical;
-use crate::format::flink::Value;
-use crate::format::flink::header::StateInfo;
-use crate::format::flink::metadata::{Distribution, Operator, PartitionOffsets, Progress};
-use crate::format::flink::serializer::{Simple, Snapshot, TypeSerializer};
+use crate::format::flink::metadata::{Distribution, Operator, Progress};
 use crate::format::java_type::JavaType;
 use crate::format::manifest::{
-    KeyGroupAssignment, KeyedHandle, Manifest, OperatorSnapshot, OperatorStateContent, OperatorStateHandle, SectionRef,
-    SubtaskSnapshot,
+    KeyGroupAssignment, KeyedHandle, Manifest, OperatorSnapshot, SectionRef, SubtaskSnapshot,
 };
-use crate::format::operator;
-use crate::format::record::{StateKind, StateMeta};
-use crate::format::section::{Owner, Sink, StateTotals};
+use crate::format::section::{Owner, StateTotals};
 use crate::ids::{CheckpointId, OperatorId, SubtaskIndex};
 use crate::key_group::KeyGroupRange;
 use crate::serializer::SerializerSnapshot;
 use crate::snapshot::{SnapshotLabel, SnapshotTarget};
+use crate::sort::{Scratch, Sorter};
 
-/// Operator state up to this length becomes part of the manifest.
-const INLINE_BYTES: usize = 1024;
-
-/// Name of the operator state that carries the state of the operator's coordinator.
+/// Name of the operator state that carries the state of the operator's coordinator: one element, its bytes. An
+/// [`export`](super::export::export) gives it back as what it was.
 pub const COORDINATOR_STATE: &str = "flink/coordinator";
 
-/// Name of the operator state that carries raw operator state.
+/// Name of the operator state that carries raw operator state: an element for each partition. An
+/// [`export`](super::export::export) gives it back as what it was.
 pub const RAW_OPERATOR_STATE: &str = "flink/raw-operator";
 
 /// How a snapshot is imported.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ImportOptions {
     /// Leaves out records in flight, which a checkpoint that was not aligned has. Without it they are an error: their
     /// effects would be lost.
     pub drops_records_in_flight: bool,
+    /// Where what does not fit into memory while a key group is sorted goes. Without a directory it stays in memory.
+    pub scratch: Option<PathBuf>,
+    /// Memory for sorting, in bytes.
+    pub memory_bytes: usize,
+}
+
+impl Default for ImportOptions {
+    /// Nothing is left out; 64 MiB and no directory.
+    fn default() -> Self {
+        ImportOptions { drops_records_in_flight: false, scratch: None, memory_bytes: 64 << 20 }
+    }
 }
 
 /// What an import came to.
@@ -75,7 +85,8 @@ pub struct Note {
 ///
 /// What cannot be read or has no counterpart is an error that names operator and state; nothing is left out silently.
 /// Before each key group `keep_going` is asked, with the share of the work that is done, from 0 to 1; it ends the work with
-/// [`Aborted`](crate::ErrorKind::Aborted) when it says no. Memory: the entries of one key group.
+/// [`Aborted`](crate::ErrorKind::Aborted) when it says no. Memory: [`ImportOptions::memory_bytes`] for sorting, the largest
+/// entry, and the operator state of an operator.
 pub fn import(
     snapshot: &SnapshotReader,
     label: SnapshotLabel,
@@ -88,11 +99,12 @@ pub fn import(
         let message = format!("the state of hook {:?} of the job master is left out", master.name);
         notes.push(Note { operator: None, state: None, message });
     }
+    let scratch = options.scratch.as_ref().map(Scratch::later_in);
     let count = snapshot.metadata().operators.len();
     let mut operators = Vec::with_capacity(count);
     for (position, operator) in snapshot.operators().enumerate() {
         let share = |part: f64| keep_going((as_share(position) + part) / as_share(count.max(1)));
-        let mut import = OperatorImport { operator, target, options, notes: &mut notes };
+        let mut import = OperatorImport { operator, target, options, scratch: scratch.as_ref(), notes: &mut notes };
         operators.push(import.run(&share).map_err(|error| error.in_operator(operator.label()))?);
     }
     let SnapshotLabel { job, checkpoint, kind, created_ms } = label;
@@ -111,25 +123,8 @@ struct OperatorImport<'i, 'a> {
     operator: OperatorReader<'a>,
     target: &'i SnapshotTarget,
     options: &'i ImportOptions,
+    scratch: Option<&'i Scratch>,
     notes: &'i mut Vec<Note>,
-}
-
-/// A neutral key, which lists do not have, and a value.
-type Pair = (Vec<u8>, Vec<u8>);
-
-/// Operator state of the operator, by subtask.
-#[derive(Default)]
-struct Lists {
-    /// Descriptions by name.
-    states: BTreeMap<String, ListState>,
-    /// Elements by subtask and state.
-    elements: BTreeMap<u32, BTreeMap<String, Vec<Pair>>>,
-}
-
-struct ListState {
-    kind: StateKind,
-    key: Mapping,
-    value: Mapping,
 }
 
 impl OperatorImport<'_, '_> {
@@ -144,10 +139,11 @@ impl OperatorImport<'_, '_> {
         let mut lists = self.lists(&pairs)?;
         self.refuse_records_in_flight()?;
         let (count, mut subtasks) = (parallelism.get(), Vec::new());
+        let mut sorter = Sorter::new(self.scratch, self.options.memory_bytes);
         for index in (0..count).map(SubtaskIndex) {
             let range = KeyGroupRange::of_subtask(index.0, *parallelism, *max_parallelism)?;
             let part = |part: f64| share((f64::from(index.0) + part) / f64::from(count));
-            let keyed = if pairs.key().is_some() { self.keyed(&mut pairs, range, &part)? } else { None };
+            let keyed = if pairs.key().is_some() { self.keyed(&mut pairs, &mut sorter, range, &part)? } else { None };
             let operator = lists.write(index, *id, self.target)?;
             let finished = match progress {
                 Progress::Finished => true,
@@ -209,29 +205,29 @@ impl OperatorImport<'_, '_> {
     fn keyed(
         &self,
         pairs: &mut KeyedPairs<'_>,
+        sorter: &mut Sorter<'_>,
         range: KeyGroupRange,
         share: &dyn Fn(f64) -> bool,
     ) -> Result<Option<KeyedHandle>> {
         let id = self.operator.description().id;
         let mut writer = canonical::writer(self.target.new_object()?, id, self.target.compression());
         let (mut sections, mut totals) = (Vec::new(), BTreeMap::<Arc<str>, StateTotals>::new());
-        let mut sorted = SortedGroup::default();
         for (position, group) in range.iter().enumerate() {
             if !share(as_share(position) / as_share(range.len())) {
                 return Err(Error::aborted("the import was ended"));
             }
-            pairs.read_group(group, &mut sorted)?;
+            pairs.read_group(group, sorter)?;
             writer.begin(Owner::KeyGroup(group))?;
             let mut current = None;
-            for (state, key, value) in sorted.iter() {
-                if current != Some(state) {
-                    let (name, kind) =
-                        pairs.state(state).ok_or_else(|| Error::internal("a state that is not there"))?;
+            sorter.drain(&mut |place, key, value| {
+                if current != Some(place.state) {
+                    let found = pairs.state(usize::from(place.state));
+                    let (name, kind) = found.ok_or_else(|| Error::internal("a state that is not there"))?;
                     writer.begin_state(name, kind)?;
-                    current = Some(state);
+                    current = Some(place.state);
                 }
-                writer.pair(key, value)?;
-            }
+                writer.pair(key, value)
+            })?;
             let Some(summary) = writer.finish()? else { continue };
             sections.push(SectionRef::new(&summary, 0)?);
             for StateTotals { name, entries, bytes } in summary.states {
@@ -278,115 +274,19 @@ impl OperatorImport<'_, '_> {
     }
 
     fn raw_operator_state(&mut self, lists: &mut Lists) -> Result<()> {
-        for subtask in self.operator.description().subtasks() {
-            let Some(handle) = subtask.state.as_ref().and_then(|state| state.raw_operator.as_ref()) else { continue };
-            let stream = self.operator.snapshot().stream(&handle.stream)?;
-            let bytes = stream.as_ref();
-            for PartitionOffsets { offsets, .. } in &handle.states {
-                let ends = offsets.iter().skip(1).copied().chain([handle.stream.size()]);
-                for (start, end) in offsets.iter().zip(ends) {
-                    let range = usize::try_from(*start).ok().zip(usize::try_from(end).ok());
-                    let element = range.and_then(|(start, end)| bytes.get(start..end)).ok_or_else(|| {
-                        Error::corrupt("partitions do not ascend").at_offset(*start).in_file(stream.file())
-                    })?;
-                    lists.add_bytes(subtask.index, RAW_OPERATOR_STATE, element);
-                }
+        for partition in raw::partitions(self.operator.snapshot(), self.operator.description())? {
+            let Partition { subtask, name, distribution, bytes } = partition;
+            if (name.as_str(), distribution) != (raw::DEFAULT_NAME, Distribution::Split) {
+                let message =
+                    format!("raw operator state {name:?} is not dealt out element by element, as Flink's own is");
+                return Err(Error::incompatible(message).in_state(RAW_OPERATOR_STATE));
             }
-            self.note(Some(RAW_OPERATOR_STATE), format!("raw state of subtask {}, carried as bytes", subtask.index));
+            lists.add_bytes(subtask, RAW_OPERATOR_STATE, &bytes);
+        }
+        if lists.has(RAW_OPERATOR_STATE) {
+            self.note(Some(RAW_OPERATOR_STATE), "raw operator state, carried as bytes".to_owned());
         }
         Ok(())
-    }
-}
-
-impl Lists {
-    fn register(&mut self, name: &str, info: &StateInfo) {
-        let mapping = |snapshot: Option<&_>| snapshot.map_or_else(Mapping::unit, Mapping::of);
-        self.states.entry(name.to_owned()).or_insert_with(|| ListState {
-            kind: info.kind(),
-            key: mapping(info.key()),
-            value: mapping(info.value()),
-        });
-    }
-
-    fn add(&mut self, subtask: SubtaskIndex, name: &str, distribution: Distribution, value: Value) -> Result<()> {
-        let state = self.states.get_mut(name).ok_or_else(|| Error::internal("a state that is not registered"))?;
-        let mut out = Writer::new();
-        if distribution == Distribution::Broadcast {
-            // Every subtask has the same map; the first one's is kept.
-            let is_known = self.elements.values().any(|states| states.contains_key(name));
-            let Value::Map(entries) = value else {
-                return Err(Error::incompatible("a broadcast map that cannot be read"));
-            };
-            if is_known {
-                return Ok(());
-            }
-            let stored = self.elements.entry(0).or_default().entry(name.to_owned()).or_default();
-            for (key, value) in &entries {
-                let mut key_bytes = Writer::new();
-                out.clear();
-                state.key.encode(key, &mut key_bytes)?;
-                state.value.encode(value, &mut out)?;
-                stored.push((key_bytes.into_bytes(), out.as_slice().to_vec()));
-            }
-            stored.sort();
-            return Ok(());
-        }
-        state.value.encode(&value, &mut out)?;
-        let stored = self.elements.entry(subtask.0).or_default().entry(name.to_owned()).or_default();
-        stored.push((Vec::new(), out.into_bytes()));
-        Ok(())
-    }
-
-    /// Adds an element that is nothing but bytes.
-    fn add_bytes(&mut self, subtask: SubtaskIndex, name: &str, bytes: &[u8]) {
-        let value = Mapping::Plain { kind: SerializerSnapshot::Bytes, odd_text: false };
-        let state = ListState { kind: StateKind::OperatorList, key: Mapping::unit(), value };
-        self.states.entry(name.to_owned()).or_insert(state);
-        let mut out = Writer::new();
-        out.bytes(bytes);
-        let stored = self.elements.entry(subtask.0).or_default().entry(name.to_owned()).or_default();
-        stored.push((Vec::new(), out.into_bytes()));
-    }
-
-    fn descriptions(&self) -> impl Iterator<Item = StateMeta> {
-        self.states.iter().map(|(name, state)| StateMeta {
-            name: name.clone(),
-            kind: state.kind,
-            namespace: SerializerSnapshot::Unit,
-            user_key: state.key.description(),
-            value: state.value.description(),
-            timed: false,
-        })
-    }
-
-    /// Writes the state of a subtask: part of the handle if it is small, else an object.
-    fn write(
-        &mut self,
-        subtask: SubtaskIndex,
-        id: OperatorId,
-        target: &SnapshotTarget,
-    ) -> Result<Option<OperatorStateHandle>> {
-        let Some(states) = self.elements.remove(&subtask.0) else { return Ok(None) };
-        let mut writer = operator::writer(Vec::new(), id, target.compression());
-        writer.begin(Owner::Subtask(subtask))?;
-        for (name, elements) in &states {
-            let kind = self.states.get(name).map_or(StateKind::OperatorList, |state| state.kind);
-            writer.begin_state(name, kind)?;
-            for (key, value) in elements {
-                writer.pair(key, value).map_err(|error| error.in_state(name))?;
-            }
-        }
-        let Some(summary) = writer.finish()? else { return Ok(None) };
-        let bytes = writer.close()?;
-        let content = if bytes.len() <= INLINE_BYTES {
-            OperatorStateContent::Inline(bytes)
-        } else {
-            let mut sink = target.new_object()?;
-            sink.write(&bytes)?;
-            let Some(object) = sink.finish()? else { return Ok(None) };
-            OperatorStateContent::Object(object)
-        };
-        Ok(Some(OperatorStateHandle { content, states: summary.states }))
     }
 }
 
@@ -394,43 +294,4 @@ impl Lists {
 fn assignment(pairs: &KeyedPairs<'_>) -> KeyGroupAssignment {
     let key = pairs.reader().key().map(|key| java_type(&key.serializer));
     key.map_or(KeyGroupAssignment::Xxh3, KeyGroupAssignment::Flink)
-}
-
-/// The Java type whose hash code decides the key groups of keys of this serializer.
-pub(super) fn java_type(serializer: &TypeSerializer) -> JavaType {
-    let class = || JavaType::Class(serializer.to_string());
-    let all = |fields: &[Snapshot]| fields.iter().map(|field| java_type(&field.serializer)).collect();
-    let boxed = |snapshot: &Snapshot| Box::new(java_type(&snapshot.serializer));
-    match serializer {
-        TypeSerializer::Simple(simple) => simple_java_type(*simple).unwrap_or_else(class),
-        TypeSerializer::Tuple { fields, .. } if !fields.is_empty() => JavaType::Tuple(all(fields)),
-        TypeSerializer::Row { fields, .. } => JavaType::Row(all(fields)),
-        TypeSerializer::List(element) => JavaType::List(boxed(element)),
-        TypeSerializer::Map(key, value) => JavaType::Map(boxed(key), boxed(value)),
-        TypeSerializer::Nullable { inner, .. } => java_type(&inner.serializer),
-        _ => class(),
-    }
-}
-
-fn simple_java_type(simple: Simple) -> Option<JavaType> {
-    Some(match simple {
-        Simple::Boolean => JavaType::Boolean,
-        Simple::Byte => JavaType::Byte,
-        Simple::Short => JavaType::Short,
-        Simple::Int => JavaType::Int,
-        Simple::Long => JavaType::Long,
-        Simple::Char => JavaType::Char,
-        Simple::Float => JavaType::Float,
-        Simple::Double => JavaType::Double,
-        Simple::String | Simple::StringValue => JavaType::String,
-        Simple::BigInt => JavaType::BigInteger,
-        Simple::BigDec => JavaType::BigDecimal,
-        Simple::Date | Simple::SqlDate | Simple::SqlTime => JavaType::Date,
-        Simple::SqlTimestamp => JavaType::Timestamp,
-        Simple::Instant => JavaType::Instant,
-        Simple::LocalDate => JavaType::LocalDate,
-        Simple::LocalTime => JavaType::LocalTime,
-        Simple::LocalDateTime => JavaType::LocalDateTime,
-        _ => return None,
-    })
 }

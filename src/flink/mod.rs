@@ -10,8 +10,9 @@
 //! their meaning, keys stay in the key groups where Flink put them.
 //!
 //! Invariants: nothing outside of the snapshot's directory and the roots is opened; class names are only data; files of
-//! RocksDB are opened only when the caller trusts them ([`Trust`](crate::snapshot::Trust)). Memory is that of one key
-//! group of one subtask.
+//! RocksDB are opened only when the caller trusts them ([`Trust`](crate::snapshot::Trust)). Memory is that of the largest entry
+//! and of a block; what has to be sorted goes through an external merge sort, see [`ImportOptions`] and
+//! [`export::Options`]; operator state of an operator is held as a whole, as Flink does.
 //!
 //! Failure behaviour: a stream that is missing or has another length than its handle says is damage, with its file. What
 //! is intact and cannot be read here is [`Incompatible`](crate::ErrorKind::Incompatible), and never silently left out.
@@ -25,6 +26,7 @@ mod keyed;
 pub mod mapping;
 mod operator;
 mod pairs;
+mod raw;
 mod reader;
 mod state;
 mod timers;
@@ -34,7 +36,7 @@ pub use files::{Directory, Stream};
 pub use import::{COORDINATOR_STATE, ImportOptions, Imported, Note, RAW_OPERATOR_STATE, import};
 pub use keyed::{Gap, KeyedReader, Spot, Visitor};
 pub use operator::{ChannelVisitor, Direction, OperatorState};
-pub use pairs::{KeyedPairs, SortedGroup};
+pub use pairs::KeyedPairs;
 pub use reader::{NamedStream, OperatorReader, Purpose, SnapshotReader};
 pub use state::StateReader;
 pub use verify::verify;

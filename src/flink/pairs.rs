@@ -15,6 +15,7 @@ use crate::format::flink::{Content, Found, KeyedEntry, Layout, Value};
 use crate::format::record::{StateKind, StateMeta};
 use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::serializer::SerializerSnapshot;
+use crate::sort::{Place, Sorter};
 use crate::state::TimeDomain;
 
 /// Begins the names of the queues of event timers.
@@ -41,49 +42,6 @@ struct Mapped {
     user_key: Mapping,
     value: Mapping,
     timed: bool,
-}
-
-/// The entries of one key group, sorted: by state, then by the bytes of the key.
-#[derive(Debug, Default)]
-pub struct SortedGroup {
-    bytes: Vec<u8>,
-    entries: Vec<Span>,
-}
-
-/// Where an entry lies in the bytes of a group.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    state: usize,
-    key: usize,
-    value: usize,
-    end: usize,
-}
-
-impl SortedGroup {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.entries.clear();
-    }
-
-    fn push(&mut self, state: usize, key: &[u8], value: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(key);
-        let middle = self.bytes.len();
-        self.bytes.extend_from_slice(value);
-        self.entries.push(Span { state, key: start, value: middle, end: self.bytes.len() });
-    }
-
-    fn sort(&mut self) {
-        let bytes = &self.bytes;
-        let key = |span: &Span| bytes.get(span.key..span.value).unwrap_or_default();
-        self.entries.sort_unstable_by(|a, b| a.state.cmp(&b.state).then_with(|| key(a).cmp(key(b))));
-    }
-
-    /// The entries in order: position of the state, key, value.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &[u8], &[u8])> {
-        let part = |from: usize, to: usize| self.bytes.get(from..to).unwrap_or_default();
-        self.entries.iter().map(move |span| (span.state, part(span.key, span.value), part(span.value, span.end)))
-    }
 }
 
 impl<'a> KeyedPairs<'a> {
@@ -156,18 +114,20 @@ impl<'a> KeyedPairs<'a> {
         Ok(())
     }
 
-    /// Reads the entries of a key group into `group`, sorted. A key that occurs twice is damage.
-    pub fn read_group(&mut self, number: KeyGroup, group: &mut SortedGroup) -> Result<()> {
-        group.clear();
+    /// Gives the entries of a key group to `sorter`, with positions of the states of ours.
+    pub fn read_group(&mut self, group: KeyGroup, sorter: &mut Sorter<'_>) -> Result<()> {
         let KeyedPairs { reader, key, states, targets } = self;
-        let range = KeyGroupRange::new(number, number)?;
+        let range = KeyGroupRange::new(group, group)?;
         let mut encoder = Encoder { key, key_bytes: Writer::new(), value_bytes: Writer::new(), element: Writer::new() };
         let _ = reader.visit_found(range, &|_| true, |position, found| {
             let target = targets.get(position).copied().unwrap_or_default();
             let (Some(state), Some(info)) = (states.get_mut(target), reader.states().get(position)) else {
                 return Err(Error::internal("an entry of a state that is not there"));
             };
-            let mut push = |key: &[u8], value: &[u8]| group.push(target, key, value);
+            let id =
+                u16::try_from(target).map_err(|_| Error::incompatible("more states than a snapshot here can have"))?;
+            let place = Place { group, state: id };
+            let mut push = |key: &[u8], value: &[u8]| sorter.push(place, key, value);
             match found {
                 Found::Parts(parts) => encoder.parts(state, domain_of(info), parts, &mut push),
                 Found::Entry(entry) => encoder.entry(state, domain_of(info), entry, &mut push),
@@ -175,15 +135,7 @@ impl<'a> KeyedPairs<'a> {
             .map_err(|error| error.in_state(&state.name))?;
             Ok(ControlFlow::Continue(()))
         })?;
-        group.sort();
-        let twice = group.entries.windows(2).find(|pair| match pair {
-            [a, b] => a.state == b.state && group.bytes.get(a.key..a.value) == group.bytes.get(b.key..b.value),
-            _ => false,
-        });
-        match twice.and_then(|pair| states.get(pair.first()?.state)) {
-            None => Ok(()),
-            Some(state) => Err(Error::corrupt("a key occurs twice").in_state(&state.name).in_key_group(number.0)),
-        }
+        Ok(())
     }
 
     /// What describes the keys that were read so far; `None` if there are no states.
@@ -230,7 +182,7 @@ impl Mapped {
             }
             Layout::List { namespace, element } if !element.has_known_end() => {
                 // The elements cannot be told apart: the list is one value, with the times of last access in it.
-                let value = Mapping::of(element);
+                let value = Mapping::of_list(element);
                 let (kind, namespace) = (StateKind::Value, mapping(namespace));
                 Mapped { name, kind, namespace, user_key: unit(), value, timed: false }
             }
@@ -281,7 +233,7 @@ struct Encoder<'m> {
 }
 
 /// Takes the key and the value of a pair.
-type PairVisitor<'v> = dyn FnMut(&[u8], &[u8]) + 'v;
+type PairVisitor<'v> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'v;
 
 impl Encoder<'_> {
     /// As [`entry`](Self::entry), for an entry that is not decoded.
@@ -325,8 +277,7 @@ impl Encoder<'_> {
                 }
             }
         }
-        visit(self.key_bytes.as_slice(), self.value_bytes.as_slice());
-        Ok(())
+        visit(self.key_bytes.as_slice(), self.value_bytes.as_slice())
     }
 
     fn entry(
@@ -360,8 +311,7 @@ impl Encoder<'_> {
             }
             Content::Map(entries) => return self.map(state, &entries, visit),
         }
-        visit(self.key_bytes.as_slice(), self.value_bytes.as_slice());
-        Ok(())
+        visit(self.key_bytes.as_slice(), self.value_bytes.as_slice())
     }
 
     fn element(&mut self, state: &mut Mapped, element: &Value) -> Result<()> {
@@ -378,7 +328,7 @@ impl Encoder<'_> {
             self.value_bytes.clear();
             state.user_key.encode(user_key, &mut self.key_bytes)?;
             stamped(state, value, &mut self.value_bytes)?;
-            visit(self.key_bytes.as_slice(), self.value_bytes.as_slice());
+            visit(self.key_bytes.as_slice(), self.value_bytes.as_slice())?;
         }
         Ok(())
     }

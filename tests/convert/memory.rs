@@ -78,8 +78,12 @@ fn write_source(base: &Path, entries: u64) {
 
 /// Runs the tool with its memory limited; gives its report.
 fn convert(base: &Path, from: &str, to: &str, arguments: &[&str]) -> serde_json::Value {
+    limited("convert", base, from, to, arguments)
+}
+
+fn limited(command: &str, base: &Path, from: &str, to: &str, arguments: &[&str]) -> serde_json::Value {
     let run = Command::new("sh")
-        .args(["-c", "ulimit -d $0 && exec \"$@\"", &LIMIT_KIB.to_string(), env!("CARGO_BIN_EXE_millpond"), "convert"])
+        .args(["-c", "ulimit -d $0 && exec \"$@\"", &LIMIT_KIB.to_string(), env!("CARGO_BIN_EXE_millpond"), command])
         .args([base.join(from), base.join(to)])
         .args(["--json", "--trusted", "--memory", "16M"])
         .args(arguments)
@@ -109,8 +113,21 @@ fn memory_does_not_grow_with_the_state() {
     }
     let again = convert(base, "source", "reference", &["--to", "canonical"]);
     assert_eq!(last["keyed_digest"], again["keyed_digest"]);
+    // To Flink with other key groups, back from there, and compared: everything is sorted.
+    let report = convert(
+        base,
+        "source",
+        "flink",
+        &["--to", "flink-canonical", "--max-parallelism", "300", "--parallelism", "3"],
+    );
+    assert_eq!(report["operators"][0]["states"][0]["entries"], entries, "{report}");
+    let report = convert(base, "flink", "imported", &["--to", "canonical"]);
+    assert_eq!(report["operators"][0]["states"][0]["entries"], entries, "{report}");
+    let scratch = base.to_str().unwrap();
+    let report = limited("diff", base, "source", "imported", &["--scratch", scratch]);
+    assert_eq!((&report["equal"], &report["states"][0]["same"]), (&true.into(), &entries.into()), "{report}");
     let left: Vec<_> = std::fs::read_dir(base).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 7, "scratch directories were left behind: {left:?}");
+    assert_eq!(left.len(), 9, "scratch directories were left behind: {left:?}");
     if entries >= 10_000_000 {
         let state = entries * (8 + 1 + VALUE_BYTES as u64);
         assert!(state > 3 * LIMIT_KIB * 1024, "the state would fit into memory");

@@ -1,5 +1,8 @@
 //! Snapshots of Apache Flink, opened through storage.
 
+mod back;
+#[cfg(feature = "rocksdb")]
+mod database;
 mod dump;
 mod import;
 mod lab;

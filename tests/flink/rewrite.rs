@@ -57,7 +57,6 @@ fn lines(snapshot: &SnapshotReader, state: &str) -> Vec<String> {
 /// Whether the snapshot cannot be rewritten, and why.
 fn expected_refusal(fixture: &Fixture) -> Option<&'static str> {
     let name = &fixture.name;
-    let is_database = |handle: &KeyedHandle| matches!(handle, KeyedHandle::Incremental(_));
     let is_changelog = |handle: &KeyedHandle| matches!(handle, KeyedHandle::Changelog(_));
     let snapshot = files::open(fixture);
     let subtasks = snapshot.metadata().operators.iter().flat_map(|operator| operator.subtasks());
@@ -68,8 +67,6 @@ fn expected_refusal(fixture: &Fixture) -> Option<&'static str> {
         Some("changelog")
     } else if name.contains("kryo-hashmap-native") {
         Some("only be found by its own program")
-    } else if keyed.iter().any(|handle| is_database(handle)) {
-        Some("RocksDB")
     } else {
         None
     }
@@ -167,11 +164,19 @@ fn keys_are_hashed_anew_where_their_hash_is_known() {
             entries += u64::try_from(lines.len()).unwrap();
         }
     }
-    assert_eq!(
-        report.operators.iter().flat_map(|o| &o.states).filter(|s| s.outcome == Outcome::Converted).count(),
-        report.operators.iter().flat_map(|o| &o.states).count()
-    );
+    let mut states = report.operators.iter().flat_map(|operator| &operator.states);
+    assert!(states.all(|state| state.outcome == Outcome::Converted || state.kind == "coordinator"), "{report}");
     assert!(entries > 500, "{entries}");
+}
+
+/// Reading back compares every key with its key group.
+#[test]
+fn sql_keys_are_hashed_anew() {
+    let max = MaxParallelism::new(1000).unwrap();
+    let edits = Edits { max_parallelism: Some(max), parallelism: Some(4), ..Edits::default() };
+    let (snapshot, report) = rewritten(&fixture("2.3.0/sql-hashmap-canonical"), &edited(edits));
+    assert!(snapshot.unwrap().metadata().operators.iter().all(|operator| operator.max_parallelism == max));
+    assert!(report.entries() > 150, "{report}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `millpond convert --to flink`: savepoints of Apache Flink.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +8,9 @@ use std::sync::Arc;
 use clap::Args;
 use millpond::clock::{Clock, SystemClock};
 use millpond::flink::SnapshotReader;
-use millpond::flink::export::{Edits, Form, KeyFilter, Options, Report, StateName, Target, export, rewrite};
+use millpond::flink::export::{
+    Edits, Form, KeyFilter, Options, Progress as Step, Report, StateName, Target, export, rewrite,
+};
 use millpond::format::flink::metadata::Version;
 use millpond::format::flink::ttl::Stamp;
 use millpond::key_group::MaxParallelism;
@@ -19,6 +22,7 @@ use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 use crate::cli::open::{Location, NewSnapshot, Opened, write_new};
 use crate::cli::output::Output;
+use crate::cli::progress::Progress;
 
 /// What concerns only savepoints of Flink's.
 #[derive(Debug, Args)]
@@ -75,19 +79,29 @@ struct Json<'r> {
 pub(super) fn run(arguments: &Arguments, form: Form) -> Result<Outcome, Failure> {
     let location = Location::find(&arguments.source)?;
     let new = NewSnapshot::find(&arguments.destination)?;
-    let source = location.open_any(&arguments.access)?;
+    let scratch = arguments.scratch.clone().unwrap_or_else(|| new.root.clone());
+    let source = match location.open_any(&arguments.access)? {
+        Opened::Flink(source) => Opened::Flink(source.with_scratch(&scratch)),
+        Opened::Millpond(source) => Opened::Millpond(source.with_scratch(&scratch)),
+    };
     let like = arguments.flink.like.as_deref().map(|path| open_like(arguments, path)).transpose()?;
-    let options = options(arguments, form, like.as_ref())?;
-    let target = Target::new(new.storage.clone(), new.directory.clone(), Arc::new(SystemRandom));
     let mut report = Report::default();
-    let done = match &source {
-        Opened::Flink(source) => rewrite(source, &target, &options, &mut report),
-        Opened::Millpond(source) => export(source, &target, &options, &mut report),
+    let done = {
+        let progress = Progress::new(true);
+        let bar = Bar::new(&progress, &source, arguments.max_parallelism.is_some());
+        let show = |step| bar.show(step);
+        let mut options = options(arguments, form, like.as_ref(), &show)?;
+        options.scratch = Some(scratch);
+        let target = Target::new(new.storage.clone(), new.directory.clone(), Arc::new(SystemRandom));
+        match &source {
+            Opened::Flink(source) => rewrite(source, &target, &options, &mut report),
+            Opened::Millpond(source) => export(source, &target, &options, &mut report),
+        }
     };
     let json = Json {
         path: new.path.display().to_string(),
         to: if form == Form::AsIs { "flink" } else { "flink-canonical" },
-        metadata_version: options.version.number(),
+        metadata_version: arguments.flink.flink_version.number(),
         report: &report,
     };
     if let Some(path) = &arguments.flink.report {
@@ -106,7 +120,49 @@ fn open_like(arguments: &Arguments, path: &Path) -> Result<SnapshotReader, Failu
     Location::find(path)?.open_flink(&arguments.access)
 }
 
-fn options<'o>(arguments: &Arguments, form: Form, like: Option<&'o SnapshotReader>) -> Result<Options<'o>, Failure> {
+/// Shows how far the work is.
+struct Bar<'b> {
+    progress: &'b Progress,
+    /// About how many bytes are sorted and written.
+    total_bytes: u64,
+    done_bytes: Cell<u64>,
+}
+
+impl<'b> Bar<'b> {
+    /// A bar for a source whose entries go through a sort where `sorts` is true.
+    fn new(progress: &'b Progress, source: &Opened, sorts: bool) -> Self {
+        let bytes: u64 = match source {
+            Opened::Flink(source) => {
+                let streams = source.operators().flat_map(|operator| operator.streams().collect::<Vec<_>>());
+                streams.map(|stream| stream.handle.size()).sum()
+            }
+            Opened::Millpond(source) => source.manifest().objects().map(|object| object.length).sum(),
+        };
+        let total_bytes = if sorts { bytes.saturating_mul(2) } else { bytes };
+        Bar { progress, total_bytes, done_bytes: Cell::new(0) }
+    }
+
+    /// Writing is one half, reading back the other.
+    fn show(&self, step: Step) {
+        let (half, whole) = (self.total_bytes, self.total_bytes.saturating_mul(2));
+        match step {
+            Step::Sorted(bytes) | Step::Written(bytes) => {
+                self.done_bytes.set(self.done_bytes.get().saturating_add(bytes));
+                self.progress.set(self.done_bytes.get().min(half), whole);
+            }
+            Step::Verified { done_bytes, total_bytes } => {
+                self.progress.set(total_bytes.saturating_add(done_bytes), total_bytes.saturating_mul(2));
+            }
+        }
+    }
+}
+
+fn options<'o>(
+    arguments: &Arguments,
+    form: Form,
+    like: Option<&'o SnapshotReader>,
+    progress: &'o dyn Fn(Step),
+) -> Result<Options<'o>, Failure> {
     let Arguments {
         parallelism, max_parallelism, rename_uid, drop_state, drop_operator, set_ttl, drop_ttl, flink, ..
     } = arguments;
@@ -140,7 +196,9 @@ fn options<'o>(arguments: &Arguments, form: Form, like: Option<&'o SnapshotReade
         moved: flink.move_files.clone(),
         classes,
         like,
-        progress: &|_| {},
+        scratch: None,
+        memory_bytes: arguments.memory,
+        progress,
     })
 }
 

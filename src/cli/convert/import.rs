@@ -1,10 +1,10 @@
 //! Snapshots of Apache Flink as sources: imported into a scratch directory first.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use millpond::clock::{Clock, SystemClock};
+use millpond::convert::Options;
 use millpond::flink::{ImportOptions, SnapshotReader as FlinkReader, import};
 use millpond::format::manifest::SnapshotKind;
 use millpond::ids::{CheckpointId, JobId};
@@ -29,12 +29,16 @@ pub(super) struct Imported {
 pub(super) fn imported(
     location: &Location,
     source: FlinkReader,
-    scratch: &Path,
+    options: &Options,
     drops_records_in_flight: bool,
 ) -> Result<Imported, Failure> {
-    let source = source.with_scratch(scratch);
+    let source = source.with_scratch(&options.scratch);
     let unreadable = |error| Failure::unreadable(&error);
-    let scratch = ScratchDirectory::create_in(scratch, "import").map_err(unreadable)?;
+    let mut settings = ImportOptions::default();
+    settings.drops_records_in_flight = drops_records_in_flight;
+    settings.scratch = Some(options.scratch.clone());
+    settings.memory_bytes = options.memory_bytes;
+    let scratch = ScratchDirectory::create_in(&options.scratch, "import").map_err(unreadable)?;
     let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(scratch.path()).map_err(unreadable)?);
     let directory = ObjectPath::parse("imported").map_err(unreadable)?;
     let target = SnapshotTarget::new(Arc::clone(&storage), directory.clone(), Arc::new(SystemRandom));
@@ -45,10 +49,8 @@ pub(super) fn imported(
         kind: SnapshotKind::Savepoint,
         created_ms: SystemClock.now_ms(),
     };
-    let mut options = ImportOptions::default();
-    options.drops_records_in_flight = drops_records_in_flight;
     let progress = Progress::new(true);
-    let imported = import(&source, label, &target, &options, &|share| {
+    let imported = import(&source, label, &target, &settings, &|share| {
         progress.set((share * STEPS as f64) as u64, STEPS);
         true
     });

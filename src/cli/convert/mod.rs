@@ -149,7 +149,7 @@ fn run_own(arguments: &Arguments, to: Format) -> Result<Outcome, Failure> {
         }
         #[cfg(feature = "rocksdb")]
         Opened::Flink(source) => {
-            imported = import::imported(&location, source, &options.scratch, arguments.flink.drop_in_flight)?;
+            imported = import::imported(&location, source, &options, arguments.flink.drop_in_flight)?;
             &imported.snapshot
         }
         #[cfg(not(feature = "rocksdb"))]
@@ -216,7 +216,7 @@ fn codec(name: &str) -> Result<Compression, String> {
 }
 
 /// A number of bytes, with K, M or G for binary multiples.
-fn bytes(text: &str) -> Result<usize, String> {
+pub(super) fn bytes(text: &str) -> Result<usize, String> {
     let (digits, shift) = match text.strip_suffix(['K', 'M', 'G']) {
         None => (text, 0),
         Some(digits) if text.ends_with('K') => (digits, 10),

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::report::{Outcome, Report};
 use super::savepoint::Target;
 use super::source::Part;
-use super::{Form, Options};
+use super::{Form, Options, Progress};
 use crate::error::{Error, Result};
 use crate::flink::{Directory, SnapshotReader, verify};
 use crate::format::flink::Roots;
@@ -22,10 +22,14 @@ pub(super) fn read_back(target: &Target, options: &Options<'_>, report: &Report)
     }
     let mut damage = None;
     verify(&written, &mut |event| {
-        if let VerifyEvent::Found(finding) = event
-            && finding.severity == Severity::Damaged
-        {
-            damage.get_or_insert_with(|| finding.error.to_string());
+        match event {
+            VerifyEvent::Found(finding) if finding.severity == Severity::Damaged => {
+                damage.get_or_insert_with(|| finding.error.to_string());
+            }
+            VerifyEvent::Found(_) => {}
+            VerifyEvent::Progress { done_bytes, total_bytes } => {
+                (options.progress)(Progress::Verified { done_bytes, total_bytes });
+            }
         }
         ControlFlow::Continue(())
     })?;

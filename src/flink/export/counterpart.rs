@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use crate::codec::Reader;
 use crate::error::{Error, Result};
+use crate::flink::mapping::{OPAQUE, OPAQUE_LIST};
 use crate::format::flink::serializer::{Pojo, PojoField, Simple, Snapshot, TypeSerializer};
 use crate::serializer::shape::{Field, Variant};
 use crate::serializer::{SerializerSnapshot, Shape};
-
-/// Begins the name of a serializer whose bytes and description came from Flink.
-const FROM_FLINK: &str = "flink:";
 
 /// Tuples have at most so many fields.
 const MAX_TUPLE_FIELDS: usize = 25;
@@ -48,12 +46,22 @@ pub(super) fn of(stored: &SerializerSnapshot, classes: &Classes) -> Result<Snaps
             tuple(fields.iter().map(|field| of(field, classes)).collect::<Result<_>>()?)?
         }
         SerializerSnapshot::Msgpack(shape) => return of_shape(shape, classes),
-        SerializerSnapshot::Custom { name, version: 1, parameters } if name.starts_with(FROM_FLINK) => {
+        SerializerSnapshot::Custom { name, version: 1, parameters } if name.starts_with(OPAQUE) => {
             return Snapshot::read(&mut Reader::new(parameters));
         }
         other => return Err(none(&other.to_string())),
     };
     Snapshot::of(serializer)
+}
+
+/// The elements of whole lists that an import carried as values, if the type is of these.
+pub(super) fn opaque_element(stored: &SerializerSnapshot) -> Option<Result<Snapshot>> {
+    match stored {
+        SerializerSnapshot::Custom { name, version: 1, parameters } if name.starts_with(OPAQUE_LIST) => {
+            Some(Snapshot::read(&mut Reader::new(parameters)))
+        }
+        _ => None,
+    }
 }
 
 fn none(what: &str) -> Error {

@@ -1,13 +1,13 @@
 //! The keyed state of one operator, rewritten as canonical files.
 
-use std::collections::BTreeMap;
-
+use super::Progress;
 use super::edits::{KeyFilter, Plan};
 use super::report::{Outcome, StateReport};
 use super::savepoint::{FileSink, Target};
 use super::source::Part;
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
+use crate::format::flink::Value;
 use crate::format::flink::header::{KeyedHeader, StateInfo};
 use crate::format::flink::keyed::{BlockWriter, KeyBytes};
 use crate::format::flink::metadata::{
@@ -15,9 +15,9 @@ use crate::format::flink::metadata::{
 };
 use crate::format::flink::serializer::Snapshot;
 use crate::format::flink::ttl::Stamp;
-use crate::format::flink::{Value, key_group};
-use crate::key_group::{KeyGroup, KeyGroupRange, MaxParallelism};
+use crate::key_group::{KeyGroupRange, MaxParallelism};
 use crate::serializer::Value as Dynamic;
+use crate::sort::Scratch;
 
 /// Bytes of a block that are written at once.
 const DRAIN_BYTES: usize = 1 << 20;
@@ -36,7 +36,7 @@ struct PlannedState {
 
 /// Where the entries of a state of a part go.
 #[derive(Clone, Copy)]
-struct Route {
+pub(super) struct Route {
     /// Position among the states of the operator.
     planned: usize,
     /// Id in the file that is written; `None` where the state is left out.
@@ -67,7 +67,7 @@ impl States {
     }
 
     /// The header of a file with the states of these parts, and for each part where its states go.
-    fn merge(&self, parts: &[&Part<'_>], compressed: bool) -> Result<(KeyedHeader, Vec<Vec<Route>>)> {
+    pub(super) fn merge(&self, parts: &[&Part<'_>], compressed: bool) -> Result<(KeyedHeader, Vec<Vec<Route>>)> {
         let mut header = KeyedHeader { compressed, key: None, state_count: 0, states: Vec::new(), unreadable: None };
         let mut sources: Vec<&StateInfo> = Vec::new();
         let mut routes = Vec::new();
@@ -179,8 +179,11 @@ pub(super) struct Layout<'t> {
     pub(super) ranges: Vec<KeyGroupRange>,
     pub(super) max: MaxParallelism,
     pub(super) keys: &'t KeyFilter,
-    /// Called with the number of bytes of entries written since the last call.
-    pub(super) progress: &'t dyn Fn(u64),
+    /// Where what does not fit into memory is sorted.
+    pub(super) scratch: Option<Scratch>,
+    /// Memory for sorting, in bytes.
+    pub(super) memory_bytes: usize,
+    pub(super) progress: &'t dyn Fn(Progress),
 }
 
 /// Writes the files of every subtask. Key groups stay what they are.
@@ -214,76 +217,19 @@ pub(super) fn write(parts: &[Part<'_>], states: &mut States, layout: &Layout<'_>
     Ok(handles)
 }
 
-/// Writes the files of every subtask with another number of key groups: every key is hashed anew. A key whose hash code
-/// only its own program can compute is [`Incompatible`](crate::ErrorKind::Incompatible).
-///
-/// Memory is that of all entries of the operator.
-pub(super) fn write_rehashed(
-    parts: &[Part<'_>],
-    states: &mut States,
-    layout: &Layout<'_>,
-) -> Result<Vec<Option<KeyedHandle>>> {
-    let all: Vec<&Part<'_>> = parts.iter().collect();
-    let (header, routes) = states.merge(&all, layout.compressed)?;
-    if header.states.is_empty() {
-        return Ok(layout.ranges.iter().map(|_| None).collect());
-    }
-    let mut sorted: BTreeMap<(u16, u16, Vec<u8>), Vec<u8>> = BTreeMap::new();
-    let mut filter = Transform::new(layout.keys);
-    for (part, routes) in parts.iter().zip(&routes) {
-        for group in part.range.iter() {
-            part.visit(group, &mut |id, key, value| {
-                let Some((route, value)) = filter.entry(part, states, routes, id, key, value)? else { return Ok(()) };
-                let group = new_group(part, id, key, layout.max)?;
-                sorted.insert((group.0, route, key.to_vec()), value.to_vec());
-                Ok(())
-            })
-            .map_err(|error| error.in_key_group(group.0))?;
-        }
-    }
-    let mut entries = sorted.into_iter().peekable();
-    let mut handles = Vec::new();
-    for range in &layout.ranges {
-        let mut file = File::new(layout, &header, *range)?;
-        for group in range.iter() {
-            let mut block = BlockWriter::new(&header, group, layout.max)?;
-            while let Some(((_, id, key), value)) = entries.next_if(|((other, ..), _)| *other == group.0) {
-                block.entry(id, &key, &value)?;
-                file.drain(&mut block)?;
-            }
-            file.end_group(block)?;
-        }
-        handles.push(Some(file.finish()?));
-    }
-    Ok(handles)
-}
-
-fn new_group(part: &Part<'_>, id: u16, key: &[u8], max: MaxParallelism) -> Result<KeyGroup> {
-    let (bytes, value) = key_of(part, id, key)?;
-    let serializer =
-        part.header.key.as_ref().ok_or_else(|| Error::incompatible("the key's serializer is not known"))?;
-    key_group::of_key(serializer, &value, bytes, max).ok_or_else(|| {
-        let message = format!(
-            "only its own program can compute the hash codes of keys of type {}, so the max parallelism cannot change",
-            serializer.serializer.name()
-        );
-        Error::incompatible(message)
-    })
-}
-
 /// Decides what becomes of an entry.
-struct Transform<'k> {
+pub(super) struct Transform<'k> {
     keys: &'k KeyFilter,
     value: Writer,
 }
 
 impl<'k> Transform<'k> {
-    fn new(keys: &'k KeyFilter) -> Self {
+    pub(super) fn new(keys: &'k KeyFilter) -> Self {
         Transform { keys, value: Writer::new() }
     }
 
     /// The id and the value of an entry as they are written; `None` where it is left out.
-    fn entry<'a>(
+    pub(super) fn entry<'a>(
         &'a mut self,
         part: &Part<'_>,
         states: &mut States,
@@ -307,11 +253,15 @@ impl<'k> Transform<'k> {
                 self.value.as_slice()
             }
         };
-        let bytes = key.len().saturating_add(value.len());
+        let bytes = length(key).saturating_add(length(value));
         planned.report.entries = planned.report.entries.saturating_add(1);
-        planned.report.bytes = planned.report.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        planned.report.bytes = planned.report.bytes.saturating_add(bytes);
         Ok(Some((target, value)))
     }
+}
+
+pub(super) fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// The key of an entry as its serializer wrote it, and its value.
@@ -331,17 +281,17 @@ fn key_text(part: &Part<'_>, id: u16, key: &[u8]) -> Result<String> {
 }
 
 /// A canonical file that is being written.
-struct File<'t> {
+pub(super) struct File<'t> {
     sink: FileSink<'t>,
-    range: KeyGroupRange,
+    pub(super) range: KeyGroupRange,
     offsets: Vec<Option<u64>>,
     /// Where the key group that is being written begins.
     start: u64,
-    progress: &'t dyn Fn(u64),
+    progress: &'t dyn Fn(Progress),
 }
 
 impl<'t> File<'t> {
-    fn new(layout: &Layout<'t>, header: &KeyedHeader, range: KeyGroupRange) -> Result<Self> {
+    pub(super) fn new(layout: &Layout<'t>, header: &KeyedHeader, range: KeyGroupRange) -> Result<Self> {
         let mut sink = layout.target.file()?;
         let mut out = Writer::new();
         header.write(&mut out)?;
@@ -351,16 +301,16 @@ impl<'t> File<'t> {
     }
 
     /// Writes what is ready of a large block.
-    fn drain(&mut self, block: &mut BlockWriter) -> Result<()> {
+    pub(super) fn drain(&mut self, block: &mut BlockWriter) -> Result<()> {
         if block.ready() >= DRAIN_BYTES { self.write(&block.take()) } else { Ok(()) }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        (self.progress)(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        (self.progress)(Progress::Written(length(bytes)));
         self.sink.write(bytes)
     }
 
-    fn end_group(&mut self, block: BlockWriter) -> Result<()> {
+    pub(super) fn end_group(&mut self, block: BlockWriter) -> Result<()> {
         match block.finish()? {
             None => self.offsets.push(None),
             Some(bytes) => {
@@ -372,7 +322,7 @@ impl<'t> File<'t> {
         Ok(())
     }
 
-    fn finish(self) -> Result<KeyedHandle> {
+    pub(super) fn finish(self) -> Result<KeyedHandle> {
         let offsets = KeyGroupOffsets::new(self.range, self.offsets)?;
         let stream: StreamHandle = self.sink.finish()?;
         Ok(KeyedHandle::KeyGroups(KeyGroupsHandle { body: KeyGroupsBody::Canonical, offsets, stream, id: None }))

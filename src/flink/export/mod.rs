@@ -10,20 +10,23 @@
 //! the call returns; nothing that cannot be expressed is left out in silence. What became of every state is in a
 //! [`Report`], also where the call fails.
 //!
-//! Memory is that of a megabyte and of the largest entry for each file; where keys are hashed anew, that of an operator's
-//! entries.
+//! Memory is that of a megabyte and of the largest entry for each file, and of an operator's operator state; where keys are
+//! hashed anew, an external merge sort takes [`Options::memory_bytes`] and files in [`Options::scratch`].
 
+mod carried;
 mod check;
 mod counterpart;
 mod edits;
+mod exporter;
 mod keyed;
 mod operator;
 mod own;
+mod rehash;
 mod report;
+mod rewriter;
 mod savepoint;
 mod source;
 mod streams;
-mod typed;
 mod whole;
 
 pub use edits::{Edits, KeyFilter, StateName};
@@ -33,6 +36,7 @@ pub use savepoint::Target;
 pub(super) use source::PairVisitor;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::flink::SnapshotReader;
@@ -56,8 +60,28 @@ pub struct Options<'o> {
     /// A snapshot of Flink's: operators and states of the same names are written with its serializers, so that a state that
     /// came from Flink goes back as the types that the job declares.
     pub like: Option<&'o SnapshotReader>,
-    /// Called with the number of bytes written since the last call.
-    pub progress: &'o dyn Fn(u64),
+    /// Where what does not fit into memory goes while keys are hashed anew. Without a directory it stays in memory.
+    pub scratch: Option<PathBuf>,
+    /// Memory for sorting, in bytes.
+    pub memory_bytes: usize,
+    /// Called now and then with how far the work is.
+    pub progress: &'o dyn Fn(Progress),
+}
+
+/// A step of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many bytes of entries were read to be sorted since the last call.
+    Sorted(u64),
+    /// So many bytes were written since the last call.
+    Written(u64),
+    /// The result is being read back.
+    Verified {
+        /// Bytes read so far.
+        done_bytes: u64,
+        /// Bytes there are.
+        total_bytes: u64,
+    },
 }
 
 /// What happens to keyed state.
@@ -79,6 +103,8 @@ impl Default for Options<'_> {
             moved: Vec::new(),
             classes: BTreeMap::new(),
             like: None,
+            scratch: None,
+            memory_bytes: 64 << 20,
             progress: &|_| {},
         }
     }
@@ -115,7 +141,9 @@ pub fn rewrite(source: &SnapshotReader, target: &Target, options: &Options<'_>, 
 /// | `flink:CLASS` | what it was: the bytes and the serializer that came from Flink |
 ///
 /// Anything else, such as a user's own serializer, an enum with content, or a part of any shape, has no counterpart and is
-/// refused by name. A timer state becomes the two queues of the timer service that has its name, `user-timers` being that
+/// refused by name. The state of a coordinator and raw operator state that an import carried become again what they were
+/// ([`COORDINATOR_STATE`](crate::flink::COORDINATOR_STATE), [`RAW_OPERATOR_STATE`](crate::flink::RAW_OPERATOR_STATE)), and a subtask
+/// without state that had finished has finished. A timer state becomes the two queues of the timer service that has its name, `user-timers` being that
 /// of process functions. Key groups are those of Flink's hash. Otherwise as [`rewrite`].
 pub fn export(
     source: &crate::snapshot::SnapshotReader,

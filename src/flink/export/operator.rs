@@ -180,8 +180,8 @@ impl Elements {
 
 /// The elements that a subtask gets: of a list its share, of a union list those of the subtasks that fall to it, of
 /// broadcast state one copy of the map.
-fn dealt(
-    elements: &[(u32, Vec<u8>)],
+pub(super) fn dealt<B: AsRef<[u8]>>(
+    elements: &[(u32, B)],
     distribution: Distribution,
     subtask: u32,
     before: u32,
@@ -203,7 +203,7 @@ fn dealt(
         .iter()
         .enumerate()
         .filter(move |(position, (writer, _))| owner(*position, *writer))
-        .map(|(_, (_, element))| element.as_slice())
+        .map(|(_, (_, element))| element.as_ref())
 }
 
 /// Which of `count` subtasks gets the element at `position` of `total`: the first ones get one more where they do not

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use super::carried::is_carried;
 use super::counterpart::{self, Classes};
 use super::edits::{Plan, label};
 use super::report::{Outcome, StateReport};
-use super::typed;
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
 use crate::flink::SnapshotReader as FlinkReader;
@@ -14,6 +14,7 @@ use crate::format::flink::keyed::{KeyBytes, write_element, write_map_value};
 use crate::format::flink::metadata::{Distribution, Operator};
 use crate::format::flink::operator::write_map;
 use crate::format::flink::serializer::{Simple, Snapshot, TypeSerializer};
+use crate::format::flink::value::fit;
 use crate::format::flink::{Layout, Value};
 use crate::format::record::{StateKind, StateMeta};
 use crate::format::schema::{EVENT_TIME, Schema};
@@ -25,6 +26,9 @@ use crate::snapshot::{OperatorReader, StateReader};
 /// Begins the names of the queues of timers, by what their timestamps count.
 const EVENT_TIMERS: &str = "_timer_state/event_";
 const PROCESSING_TIMERS: &str = "_timer_state/processing_";
+
+/// Begins the names of all queues of timers.
+const TIMERS: &str = "_timer_state/";
 
 /// What types are written as.
 #[derive(Clone, Copy)]
@@ -83,7 +87,8 @@ impl<'a> OwnKeyed<'a> {
         let mut own = OwnKeyed { key: stored_key, states: Vec::new() };
         let mut states: Vec<StateInfo> = Vec::new();
         for meta in operator.states().iter().filter(|meta| meta.kind.is_keyed()) {
-            let described = match templates.iter().find(|info| info.name == meta.name && info.kind() == meta.kind) {
+            let kind = if counterpart::opaque_element(&meta.value).is_some() { StateKind::List } else { meta.kind };
+            let described = match templates.iter().find(|info| info.name == meta.name && info.kind() == kind) {
                 Some(info) => checked_template(info, meta).map(|info| vec![info]),
                 None => infos(meta, &key, types.classes),
             };
@@ -208,7 +213,7 @@ impl OwnState<'_> {
                 }
                 let mut bytes = Writer::new();
                 stamped(part.stamp, &mut bytes);
-                value.write_value(&typed::value(dynamic, value)?, &mut bytes)?;
+                value.write_value(&fit(dynamic, value)?, &mut bytes)?;
                 write_map_value(Some(bytes.as_slice()), out);
                 Ok(())
             }
@@ -236,7 +241,7 @@ fn read(stored: &SerializerSnapshot, bytes: &[u8]) -> Result<Dynamic> {
 }
 
 fn encode(stored: &SerializerSnapshot, bytes: &[u8], target: &Snapshot, out: &mut Writer) -> Result<()> {
-    target.write_value(&typed::value(read(stored, bytes)?, target)?, out)
+    target.write_value(&fit(read(stored, bytes)?, target)?, out)
 }
 
 impl<'h> Parts<'h> {
@@ -266,7 +271,8 @@ fn untimed(snapshot: &Snapshot) -> &Snapshot {
 /// A description that came from a snapshot of Flink's, if the state fits it.
 fn checked_template(info: &StateInfo, meta: &StateMeta) -> Result<StateInfo> {
     let is_timed = info.value().is_some_and(|value| value.serializer.is_timed());
-    if is_timed == meta.timed {
+    // The moments of a list that is carried as a whole are in it.
+    if is_timed == meta.timed || counterpart::opaque_element(&meta.value).is_some() {
         return Ok(info.clone());
     }
     Err(Error::incompatible("one of the state and its counterpart has time to live; put it on or take it off first"))
@@ -301,6 +307,10 @@ fn infos(meta: &StateMeta, key: &Snapshot, classes: &Classes) -> Result<Vec<Stat
         SerializerSnapshot::Option(inner) if meta.kind == StateKind::Map && !meta.timed => inner,
         value => value,
     };
+    if let Some(element) = counterpart::opaque_element(value) {
+        let list = Snapshot::of(TypeSerializer::List(Box::new(element?)))?;
+        return Ok(vec![described(&meta.name, "LIST", namespace, list)]);
+    }
     let mut value = counterpart::of(value, classes)?;
     if meta.timed {
         value = Snapshot::of(TypeSerializer::Ttl(Box::new(value)))?;
@@ -315,12 +325,16 @@ fn infos(meta: &StateMeta, key: &Snapshot, classes: &Classes) -> Result<Vec<Stat
         StateKind::Aggregating => ("AGGREGATING", value),
         _ => ("VALUE", value),
     };
-    Ok(vec![StateInfo {
-        name: meta.name.clone(),
+    Ok(vec![described(&meta.name, kind, namespace, value)])
+}
+
+fn described(name: &str, kind: &str, namespace: Snapshot, value: Snapshot) -> StateInfo {
+    StateInfo {
+        name: name.to_owned(),
         state_type: StateType::KeyValue,
         options: vec![("KEYED_STATE_TYPE".to_owned(), kind.to_owned())],
         serializers: vec![("NAMESPACE_SERIALIZER".to_owned(), namespace), ("VALUE_SERIALIZER".to_owned(), value)],
-    }])
+    }
 }
 
 /// The queues of a timer state: both of the service that has its name, or the one it is named after.
@@ -328,7 +342,9 @@ fn queues(name: &str, timer: &Snapshot) -> Vec<StateInfo> {
     let names = if name.starts_with(EVENT_TIMERS) || name.starts_with(PROCESSING_TIMERS) {
         vec![name.to_owned()]
     } else {
-        vec![format!("{EVENT_TIMERS}{name}"), format!("{PROCESSING_TIMERS}{name}")]
+        // An import puts this in front where another state has the name of the service.
+        let service = name.strip_prefix(TIMERS).unwrap_or(name);
+        vec![format!("{EVENT_TIMERS}{service}"), format!("{PROCESSING_TIMERS}{service}")]
     };
     let queue = |name| StateInfo {
         name,
@@ -370,7 +386,9 @@ pub(super) fn elements(
 ) -> Result<(OperatorHeader, Vec<OwnElement>)> {
     let mut header = OperatorHeader { compressed: false, lists: Vec::new(), broadcasts: Vec::new(), unreadable: None };
     let mut all = Vec::new();
-    for meta in operator.states().iter().filter(|meta| !meta.kind.is_keyed()) {
+    for meta in operator.states().iter().filter(|meta| !meta.kind.is_keyed() && !is_carried(meta)) {
+        let stored = &meta.name;
+        let meta = &StateMeta { name: name_in_flink(operator, stored), ..meta.clone() };
         let info = match operator_info(operator, meta, types) {
             Ok(info) => info,
             Err(error) => {
@@ -380,7 +398,7 @@ pub(super) fn elements(
                 continue;
             }
         };
-        read_elements(operator.state(&meta.name)?, meta, &info, &mut all)
+        read_elements(operator.state(stored)?, meta, &info, &mut all)
             .map_err(|error| error.in_operator(label(stub)).in_state(&meta.name))?;
         match info.state_type {
             StateType::Broadcast => header.broadcasts.push(info),
@@ -388,6 +406,12 @@ pub(super) fn elements(
         }
     }
     Ok((header, all))
+}
+
+/// The name of an operator state: an import puts `operator/` in front where a keyed state has it.
+fn name_in_flink(operator: OperatorReader<'_>, name: &str) -> String {
+    let is_keyed = |name: &&str| operator.states().iter().any(|meta| meta.kind.is_keyed() && meta.name == **name);
+    name.strip_prefix("operator/").filter(is_keyed).unwrap_or(name).to_owned()
 }
 
 fn operator_info(operator: OperatorReader<'_>, meta: &StateMeta, types: Types<'_>) -> Result<StateInfo> {
@@ -416,10 +440,10 @@ fn read_elements(reader: StateReader<'_>, meta: &StateMeta, info: &StateInfo, al
     let mut maps: Vec<(u32, Vec<(Value, Value)>)> = Vec::new();
     reader.pairs(|place, key, stored| {
         let Owner::Subtask(subtask) = place.owner else { return Err(Error::internal("operator state of a key group")) };
-        let converted = typed::value(read(&meta.value, stored)?, value)?;
+        let converted = fit(read(&meta.value, stored)?, value)?;
         if meta.kind == StateKind::Broadcast {
             let key_type = info.key().ok_or_else(|| Error::internal("broadcast state without a serializer of keys"))?;
-            let entry = (typed::value(read(&meta.user_key, key)?, key_type)?, converted);
+            let entry = (fit(read(&meta.user_key, key)?, key_type)?, converted);
             match maps.last_mut().filter(|(owner, _)| *owner == subtask.0) {
                 Some((_, entries)) => entries.push(entry),
                 None => maps.push((subtask.0, vec![entry])),

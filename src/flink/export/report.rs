@@ -37,7 +37,7 @@ pub struct StateReport {
     pub state: String,
     /// Name in the result.
     pub written_as: String,
-    /// Kind, such as `map`.
+    /// Kind, such as `map`; `coordinator` and `raw-operator` are bytes of the operator's own.
     pub kind: String,
     /// Type of its values.
     pub value_type: String,
@@ -116,7 +116,7 @@ impl fmt::Display for Report {
 impl StateReport {
     /// Whether the state belongs to keys.
     pub(super) fn is_keyed(&self) -> bool {
-        !["operator-list", "operator-union", "broadcast"].contains(&self.kind.as_str())
+        !["operator-list", "operator-union", "broadcast", "coordinator", "raw-operator"].contains(&self.kind.as_str())
     }
 }
 

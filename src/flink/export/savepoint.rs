@@ -39,8 +39,13 @@ impl Target {
 
     /// Starts a file. Nothing is created before it is too large for the metadata.
     pub(super) fn file(&self) -> Result<FileSink<'_>> {
-        let name = layout::new_object_name(&*self.random)?;
+        let name = self.new_name()?;
         Ok(FileSink { target: self, name, buffer: Vec::new(), writer: None, length: 0 })
+    }
+
+    /// A name that nothing else has.
+    pub(super) fn new_name(&self) -> Result<String> {
+        layout::new_object_name(&*self.random)
     }
 
     /// Writes the metadata, which makes the savepoint one.

@@ -1,5 +1,8 @@
 //! Handles whose bytes are carried as they are.
 
+use std::borrow::Cow;
+
+use super::Progress;
 use super::savepoint::Target;
 use crate::error::Result;
 use crate::flink::SnapshotReader;
@@ -7,13 +10,21 @@ use crate::format::flink::metadata::{
     ChangelogDelta, ChannelHandle, KeyedHandle, LocalFile, OperatorStateHandle, Segment, StreamHandle, SubtaskState,
 };
 
+/// A URI as Flink writes those of local files, with one slash: people write three.
+fn plain(uri: &str) -> Cow<'_, str> {
+    match uri.strip_prefix("file:///") {
+        Some(rest) => format!("file:/{rest}").into(),
+        None => uri.into(),
+    }
+}
+
 /// Copies streams into a savepoint.
 pub(super) struct Carrier<'c> {
     pub(super) source: &'c SnapshotReader,
     pub(super) target: &'c Target,
     /// Prefixes of absolute URIs and what takes their place.
     pub(super) moved: &'c [(String, String)],
-    pub(super) progress: &'c dyn Fn(u64),
+    pub(super) progress: &'c dyn Fn(Progress),
 }
 
 impl Carrier<'_> {
@@ -41,13 +52,14 @@ impl Carrier<'_> {
         let bytes = stream.as_ref();
         let mut file = self.target.file()?;
         file.write(bytes)?;
-        (self.progress)(handle.size());
+        (self.progress)(Progress::Written(handle.size()));
         file.finish()
     }
 
     fn new_uri(&self, uri: &str) -> Option<String> {
+        let uri = plain(uri);
         self.moved.iter().find_map(|(old, new)| {
-            let rest = uri.strip_prefix(old.trim_end_matches('/'))?;
+            let rest = uri.strip_prefix(plain(old).trim_end_matches('/'))?;
             (rest.is_empty() || rest.starts_with('/')).then(|| format!("{}{rest}", new.trim_end_matches('/')))
         })
     }

@@ -1,23 +1,21 @@
 //! The whole snapshot: operator by operator.
 
 use super::edits::{self, Edits, KeyFilter, Plan};
-use super::keyed::{self, States};
-use super::operator::Elements;
-use super::own::{self, OwnKeyed, Types};
+use super::exporter::{self, Exporter};
+use super::keyed;
+use super::own::Types;
 use super::report::{OperatorReport, Outcome, Report, StateReport};
+use super::rewriter::Rewriter;
 use super::savepoint::Target;
-use super::source::Part;
 use super::streams::Carrier;
 use super::{Form, Options};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flink::SnapshotReader;
-use crate::format::flink::metadata::{
-    KeyedHandle, Metadata, Operator, OperatorStateHandle, Progress, Subtask, SubtaskState, Version,
-};
-use crate::format::manifest::{KeyGroupAssignment, OperatorSnapshot};
-use crate::ids::{OperatorId, SubtaskIndex};
+use crate::format::flink::metadata::{Metadata, Operator, Version};
+use crate::ids::OperatorId;
 use crate::key_group::{KeyGroupRange, MaxParallelism, Parallelism};
-use crate::snapshot::{OperatorReader as OwnOperator, SnapshotReader as OwnReader};
+use crate::snapshot::SnapshotReader as OwnReader;
+use crate::sort::Scratch;
 
 /// Writes the files of all operators; the metadata that names them.
 pub(super) fn rewrite(
@@ -76,7 +74,7 @@ pub(super) fn export(
     let types = Types { classes, like: *like };
     let mut operators = Vec::new();
     for operator in source.operators() {
-        let stub = stub(operator.description());
+        let stub = exporter::stub(operator.description());
         if plan.drops_operator(&stub) {
             report.operators.push(described(&stub));
             continue;
@@ -110,102 +108,15 @@ pub(super) fn export(
     Ok(metadata.in_version(*version))
 }
 
-/// What Flink's metadata would say of an operator of ours that has no state.
-fn stub(operator: &OperatorSnapshot) -> Operator {
-    Operator {
-        name: None,
-        uid: operator.uid.clone(),
-        id: operator.id,
-        parallelism: operator.parallelism,
-        max_parallelism: operator.max_parallelism,
-        coordinator: None,
-        progress: Progress::Running(Vec::new()),
-    }
-}
-
-/// Writes one operator of ours.
-struct Exporter<'r> {
-    target: &'r Target,
-    options: &'r Options<'r>,
-    plan: &'r Plan<'r>,
-    report: OperatorReport,
-}
-
-impl Exporter<'_> {
-    fn operator(&mut self, operator: OwnOperator<'_>, stub: &Operator, types: Types<'_>) -> Result<Operator> {
-        let mut written = stub.clone();
-        if let Some(uid) = self.plan.new_uid(stub) {
-            written.uid = Some(uid.to_owned());
-            written.id = OperatorId::from_uid(uid);
-        }
-        let (max, parallelism) = scale(self.plan, stub)?;
-        (written.max_parallelism, written.parallelism) = (max, parallelism);
-        let keyed = self.keyed(operator, stub, types, (max, parallelism))?;
-        let elements = self.elements(operator, stub, types)?;
-        let mut managed = Vec::new();
-        if !elements.is_empty() {
-            let before = stub.parallelism.get();
-            managed = elements.write(self.target, self.options.compressed, before, parallelism.get())?;
-        }
-        self.report.states.extend(elements.reports());
-        let subtasks = (0..parallelism.get()).zip(keyed).map(|(index, managed_keyed)| {
-            let managed_operator = usize::try_from(index).ok().and_then(|index| managed.get(index).cloned());
-            let state = SubtaskState {
-                managed_operator,
-                raw_operator: None,
-                managed_keyed,
-                raw_keyed: None,
-                input_channels: Vec::new(),
-                result_subpartitions: Vec::new(),
-            };
-            Subtask { index: SubtaskIndex(index), state: Some(Box::new(state)) }
-        });
-        written.progress = Progress::Running(subtasks.collect());
-        Ok(written)
-    }
-
-    fn keyed(
-        &mut self,
-        operator: OwnOperator<'_>,
-        stub: &Operator,
-        types: Types<'_>,
-        (max, parallelism): (MaxParallelism, Parallelism),
-    ) -> Result<Vec<Option<KeyedHandle>>> {
-        let none = || (0..parallelism.get()).map(|_| None).collect();
-        if operator.key().is_none() {
-            return Ok(none());
-        }
-        let (header, own) = OwnKeyed::describe(operator, stub, types, self.plan, &mut self.report.states)?;
-        if header.states.is_empty() {
-            return Ok(none());
-        }
-        let parts = vec![Part::own(header, own, stub.max_parallelism)];
-        let mut states = States::plan(&parts, self.plan, stub);
-        let layout = layout(self.target, self.options, self.plan, max, parallelism)?;
-        let keeps_groups = max == stub.max_parallelism && operator.description().assignment != KeyGroupAssignment::Xxh3;
-        let handles = match keeps_groups {
-            true => keyed::write(&parts, &mut states, &layout),
-            false => keyed::write_rehashed(&parts, &mut states, &layout),
-        }?;
-        self.report.states.extend(states.into_reports());
-        Ok(handles)
-    }
-
-    fn elements(&mut self, operator: OwnOperator<'_>, stub: &Operator, types: Types<'_>) -> Result<Elements> {
-        let (header, elements) = own::elements(operator, stub, types, self.plan, &mut self.report.states)?;
-        Elements::of_own(&header, elements, stub, self.plan)
-    }
-}
-
 /// Max parallelism and parallelism of the result.
-fn scale(plan: &Plan<'_>, operator: &Operator) -> Result<(MaxParallelism, Parallelism)> {
+pub(super) fn scale(plan: &Plan<'_>, operator: &Operator) -> Result<(MaxParallelism, Parallelism)> {
     let max = plan.edits.max_parallelism.unwrap_or(operator.max_parallelism);
     let asked = plan.edits.parallelism.unwrap_or(operator.parallelism.get());
     Ok((max, Parallelism::new(asked.min(max.get()), max)?))
 }
 
 /// What is asked of the files of keyed state.
-fn layout<'l>(
+pub(super) fn layout<'l>(
     target: &'l Target,
     options: &'l Options<'_>,
     plan: &'l Plan<'_>,
@@ -220,6 +131,8 @@ fn layout<'l>(
         ranges: ranges?,
         max,
         keys: &plan.edits.keys,
+        scratch: options.scratch.as_ref().map(Scratch::later_in),
+        memory_bytes: options.memory_bytes,
         progress: options.progress,
     })
 }
@@ -304,174 +217,4 @@ pub(super) fn refuse(report: &Report) -> Result<()> {
             Err(Error::incompatible(message).in_operator(&operator.operator).in_state(&state.state))
         }
     }
-}
-
-/// Rewrites one operator.
-struct Rewriter<'r> {
-    carrier: &'r Carrier<'r>,
-    options: &'r Options<'r>,
-    plan: &'r Plan<'r>,
-    report: OperatorReport,
-}
-
-impl Rewriter<'_> {
-    fn operator(&mut self, operator: &Operator) -> Result<Operator> {
-        let mut written = operator.clone();
-        if let Some(uid) = self.plan.new_uid(operator) {
-            written.uid = Some(uid.to_owned());
-            written.id = OperatorId::from_uid(uid);
-        }
-        if operator.subtasks().is_empty() {
-            return Ok(written);
-        }
-        match self.options.form {
-            Form::AsIs => {
-                let mut subtasks = Vec::new();
-                for Subtask { index, state } in operator.subtasks() {
-                    let carried = state.as_ref().map(|state| self.carrier.subtask(state).map(Box::new)).transpose()?;
-                    subtasks.push(Subtask { index: *index, state: carried });
-                }
-                written.progress = Progress::Running(subtasks);
-            }
-            Form::Canonical => self.canonical(operator, &mut written)?,
-        }
-        Ok(written)
-    }
-
-    fn canonical(&mut self, operator: &Operator, written: &mut Operator) -> Result<()> {
-        let (max, parallelism) = scale(self.plan, operator)?;
-        (written.max_parallelism, written.parallelism) = (max, parallelism);
-        let count = parallelism.get();
-        let is_same = count == operator.parallelism.get() && max == operator.max_parallelism;
-        if !is_same && operator.subtasks().iter().any(|subtask| subtask.state.is_none()) {
-            return Err(Error::incompatible("some subtasks have finished, so the others cannot be dealt out anew"));
-        }
-        self.check_in_flight(operator)?;
-        let keyed = self.keyed(operator, max, parallelism)?;
-        let elements = Elements::read(self.carrier.source, operator, self.plan)?;
-        let mut managed = Vec::new();
-        if !elements.is_empty() {
-            let (target, compressed) = (self.carrier.target, self.options.compressed);
-            managed = elements.write(target, compressed, operator.parallelism.get(), count)?;
-        }
-        self.report.states.extend(elements.reports());
-        let mut subtasks = Vec::new();
-        for (index, keyed) in (0..count).zip(keyed) {
-            let before = operator.subtasks().iter().find(|subtask| subtask.index.0 == index);
-            let (raw_operator, raw_keyed) = self.raw(operator, before, is_same)?;
-            if let Some(Subtask { state: None, .. }) = before {
-                subtasks.push(Subtask { index: SubtaskIndex(index), state: None });
-                continue;
-            }
-            let managed_operator = usize::try_from(index).ok().and_then(|index| managed.get(index).cloned());
-            let state = SubtaskState {
-                managed_operator,
-                raw_operator,
-                managed_keyed: keyed,
-                raw_keyed,
-                input_channels: Vec::new(),
-                result_subpartitions: Vec::new(),
-            };
-            subtasks.push(Subtask { index: SubtaskIndex(index), state: Some(Box::new(state)) });
-        }
-        written.progress = Progress::Running(subtasks);
-        Ok(())
-    }
-
-    fn check_in_flight(&mut self, operator: &Operator) -> Result<()> {
-        let in_flight =
-            |state: &SubtaskState| !state.input_channels.is_empty() || !state.result_subpartitions.is_empty();
-        if !operator.subtasks().iter().filter_map(|subtask| subtask.state.as_deref()).any(in_flight) {
-            return Ok(());
-        }
-        if self.plan.edits.drop_in_flight {
-            self.report.notes.push("records in flight were left out".to_owned());
-            return Ok(());
-        }
-        Err(Error::incompatible("the checkpoint is unaligned and holds records in flight, which a savepoint cannot"))
-    }
-
-    fn keyed(
-        &mut self,
-        operator: &Operator,
-        max: MaxParallelism,
-        parallelism: Parallelism,
-    ) -> Result<Vec<Option<KeyedHandle>>> {
-        let parts = parts(self.carrier.source, operator)?;
-        if parts.is_empty() {
-            return Ok((0..parallelism.get()).map(|_| None).collect());
-        }
-        let mut states = States::plan(&parts, self.plan, operator);
-        let layout = layout(self.carrier.target, self.options, self.plan, max, parallelism)?;
-        let handles = if max == operator.max_parallelism {
-            keyed::write(&parts, &mut states, &layout)
-        } else {
-            keyed::write_rehashed(&parts, &mut states, &layout)
-        };
-        // The state that was refused is reported by the caller.
-        let handles = handles?;
-        self.report.states.extend(states.into_reports());
-        Ok(handles)
-    }
-
-    /// State of the operator's own, which stays with its subtask.
-    fn raw(
-        &mut self,
-        operator: &Operator,
-        before: Option<&Subtask>,
-        is_same: bool,
-    ) -> Result<(Option<OperatorStateHandle>, Option<KeyedHandle>)> {
-        let max = operator.max_parallelism;
-        let source = self.carrier.source;
-        let carried = |subtask| carried(source, max, subtask);
-        if !is_same {
-            return match operator.subtasks().iter().find_map(carried) {
-                None => Ok((None, None)),
-                Some(_) => Err(Error::incompatible(
-                    "the operator has raw state, which only its own program can deal out to other subtasks",
-                )),
-            };
-        }
-        let Some((raw_operator, raw_keyed)) = before.and_then(carried) else { return Ok((None, None)) };
-        let raw_operator = raw_operator.map(|handle| self.carrier.operator(handle)).transpose()?;
-        let raw_keyed = raw_keyed.map(|handle| self.carrier.keyed(handle)).transpose()?;
-        let note = "raw state was carried as it is".to_owned();
-        if !self.report.notes.contains(&note) {
-            self.report.notes.push(note);
-        }
-        Ok((raw_operator, raw_keyed))
-    }
-}
-
-/// Raw state of a subtask, timers excepted; `None` where it has none.
-fn carried<'s>(
-    source: &SnapshotReader,
-    max: MaxParallelism,
-    subtask: &'s Subtask,
-) -> Option<(Option<&'s OperatorStateHandle>, Option<&'s KeyedHandle>)> {
-    let state = subtask.state.as_deref()?;
-    let is_timers = |handle: &KeyedHandle| Part::raw(source, max, handle).is_ok();
-    let keyed = state.raw_keyed.as_ref().filter(|handle| !is_timers(handle));
-    let operator = state.raw_operator.as_ref();
-    if operator.is_none() && keyed.is_none() { None } else { Some((operator, keyed)) }
-}
-
-/// The keyed state of all subtasks, raw timers among them.
-fn parts<'p>(source: &'p SnapshotReader, operator: &'p Operator) -> Result<Vec<Part<'p>>> {
-    let max = operator.max_parallelism;
-    let mut parts = Vec::new();
-    for state in operator.subtasks().iter().filter_map(|subtask| subtask.state.as_deref()) {
-        if let Some(handle) = &state.managed_keyed {
-            parts.push(Part::managed(source, max, handle)?);
-        }
-        if let Some(handle) = &state.raw_keyed {
-            match Part::raw(source, max, handle) {
-                Ok(part) => parts.push(part),
-                // Anything else than timers is carried.
-                Err(error) if error.kind() == ErrorKind::Incompatible => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(parts)
 }

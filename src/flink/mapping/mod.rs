@@ -10,6 +10,7 @@
 //! | `TimeWindow` | [`Window`] | |
 //! | no namespace, `GlobalWindow`, `Void` | [`Unit`](crate::serializer::Unit) | |
 //! | nullable | [`Opt`](crate::serializer::Opt) of one of these | |
+//! | a list of such values, which cannot be told apart | a value state of [`Custom`](crate::serializer::Custom) `flink-list:CLASS` version 1, with the serializer snapshot of the elements | the bytes as Flink has them |
 //! | everything else that can be decoded | [`Msgpack`](crate::serializer::Msgpack) of any serde type | see below |
 //! | Kryo, a user's `Value`, Avro, unknown | [`Custom`](crate::serializer::Custom) `flink:CLASS` version 1, with Flink's serializer snapshot as parameters | the bytes as Flink has them |
 //!
@@ -23,12 +24,14 @@
 //! bytes ([WTF-8](https://simonsapin.github.io/wtf-8/)), or a part of MessagePack anything. A SQL or DataStream row of another
 //! kind than `+I` is an error.
 
+mod key;
 mod part;
 mod stored;
 mod transcode;
 
 use std::sync::Arc;
 
+pub(super) use key::java_type;
 use part::Part;
 use stored::Stored;
 
@@ -37,6 +40,12 @@ use crate::error::{Error, Result};
 use crate::format::flink::serializer::{Simple, Snapshot, TypeSerializer};
 use crate::format::flink::{JavaString, Value};
 use crate::serializer::{Bool, F32, F64, I8, I16, I32, I64, Serializer, SerializerSnapshot, TimeWindow, U16, Window};
+
+/// Begins the names of types whose values only a program of Flink's understands.
+pub(super) const OPAQUE: &str = "flink:";
+
+/// Begins the names of types of whole lists of such values.
+pub(super) const OPAQUE_LIST: &str = "flink-list:";
 
 /// How values of one Flink type are stored. Encoding adds what it sees to the description.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +66,8 @@ pub(super) enum Mapping {
         class: Arc<str>,
         /// The serializer snapshot.
         snapshot: Vec<u8>,
+        /// They are whole lists of such values, which cannot be told apart.
+        is_list: bool,
     },
 }
 
@@ -88,8 +99,17 @@ impl Mapping {
         );
         match Part::of(snapshot) {
             Some(part) if snapshot.has_known_end() && !is_opaque => Mapping::Msgpack(part),
-            _ => Mapping::Opaque { class: snapshot.opaque_class(), snapshot: snapshot.bytes.clone() },
+            _ => Self::opaque(snapshot, false),
         }
+    }
+
+    fn opaque(snapshot: &Snapshot, is_list: bool) -> Self {
+        Mapping::Opaque { class: snapshot.opaque_class(), snapshot: snapshot.bytes.clone(), is_list }
+    }
+
+    /// The mapping of whole lists whose elements have no end that could be found.
+    pub(super) fn of_list(element: &Snapshot) -> Self {
+        Self::opaque(element, true)
     }
 
     /// No value at all.
@@ -117,8 +137,10 @@ impl Mapping {
             Mapping::Plain { kind, .. } => kind.clone(),
             Mapping::Optional(inner) => SerializerSnapshot::Option(Box::new(inner.description())),
             Mapping::Msgpack(part) => SerializerSnapshot::Msgpack(part.shape()),
-            Mapping::Opaque { class, snapshot } => {
-                SerializerSnapshot::Custom { name: format!("flink:{class}"), version: 1, parameters: snapshot.clone() }
+            Mapping::Opaque { class, snapshot, is_list } => {
+                let prefix = if *is_list { OPAQUE_LIST } else { OPAQUE };
+                let name = format!("{prefix}{class}");
+                SerializerSnapshot::Custom { name, version: 1, parameters: snapshot.clone() }
             }
         }
     }

@@ -26,7 +26,7 @@ pub fn of_key(serializer: &Snapshot, key: &Value, encoded: &[u8], max: MaxParall
 /// hashed by.
 pub fn java_hash(serializer: &Snapshot, value: &Value, encoded: &[u8]) -> Option<i32> {
     match &serializer.serializer {
-        TypeSerializer::RowData { .. } | TypeSerializer::BinaryRowData { .. } => binary_row(encoded.get(4..)?),
+        TypeSerializer::RowData { .. } | TypeSerializer::BinaryRowData { .. } => of_binary_row(encoded.get(4..)?),
         serializer => of_value(serializer, value),
     }
 }
@@ -95,7 +95,7 @@ fn finish(hash: u32) -> u32 {
 }
 
 /// `BinaryRowData.hashCode()`: MurmurHash3 with seed 42 over little-endian words.
-fn binary_row(row: &[u8]) -> Option<i32> {
+pub(crate) fn of_binary_row(row: &[u8]) -> Option<i32> {
     let (words, rest) = row.as_chunks::<4>();
     if !rest.is_empty() {
         return None;
@@ -113,15 +113,9 @@ fn of_value(serializer: &TypeSerializer, value: &Value) -> Option<i32> {
             hashes.try_fold(first, |hash, field| Some(hash.wrapping_mul(31).wrapping_add(field?)))
         }
         (TypeSerializer::Row { fields, .. }, Value::Row { kind, fields: values }) => {
-            let leaf = |(field, value): (&Snapshot, &Value)| match value {
-                Value::Null => Some(0),
-                value => Some(of_value(&field.serializer, value)?.wrapping_add(31)),
-            };
-            let deep = fields
-                .iter()
-                .zip(values)
-                .map(leaf)
-                .try_fold(1i32, |hash, leaf| Some(hash.wrapping_mul(31).wrapping_add(leaf?)))?;
+            let deep = fields.iter().zip(values).try_fold(1i32, |hash, (field, value)| {
+                Some(hash.wrapping_mul(31).wrapping_add(deep(&field.serializer, value)?))
+            })?;
             Some(i32::from(kind.number()).wrapping_mul(31).wrapping_add(deep))
         }
         (TypeSerializer::List(element), Value::List(values)) => values.iter().try_fold(1i32, |hash, value| {
@@ -136,27 +130,33 @@ fn of_value(serializer: &TypeSerializer, value: &Value) -> Option<i32> {
     }
 }
 
+/// What a field adds to the hash code of its row (`RowUtils.deepHashCodeInternal`): lists and maps are looked into, anything
+/// else is hashed as an array that holds it.
+fn deep(serializer: &TypeSerializer, value: &Value) -> Option<i32> {
+    match (serializer, value) {
+        (_, Value::Null) => Some(0),
+        (TypeSerializer::Nullable { inner, .. }, value) => deep(&inner.serializer, value),
+        (TypeSerializer::List(element), Value::List(values)) => values
+            .iter()
+            .try_fold(1i32, |hash, value| Some(hash.wrapping_mul(31).wrapping_add(deep(&element.serializer, value)?))),
+        (TypeSerializer::Map(key, map_value), Value::Map(entries)) => entries.iter().try_fold(1i32, |sum, (k, v)| {
+            Some(sum.wrapping_add(deep(&key.serializer, k)? ^ deep(&map_value.serializer, v)?))
+        }),
+        (serializer, value) => Some(of_value(serializer, value)?.wrapping_add(31)),
+    }
+}
+
 fn or_null(serializer: &TypeSerializer, value: &Value) -> Option<i32> {
     if *value == Value::Null { Some(0) } else { of_value(serializer, value) }
 }
 
 fn of_simple(simple: Simple, value: &Value) -> Option<i32> {
-    // Flink's mutable values have hash codes of their own.
-    let mutable = matches!(
-        simple,
-        Simple::BooleanValue
-            | Simple::ByteValue
-            | Simple::CharValue
-            | Simple::ShortValue
-            | Simple::IntValue
-            | Simple::LongValue
-            | Simple::FloatValue
-            | Simple::DoubleValue
-    );
-    if mutable || simple == Simple::StringData {
-        return None;
-    }
+    // Some of Flink's mutable values have hash codes of their own.
     Some(match value {
+        _ if simple == Simple::StringData => return None,
+        Value::Bool(value) if simple == Simple::BooleanValue => i32::from(*value),
+        Value::Long(value) if simple == Simple::LongValue => fold(*value).wrapping_add(43),
+        Value::Double(value) if simple == Simple::DoubleValue => of_double(*value).wrapping_add(31),
         Value::Bool(value) => {
             if *value {
                 1231
@@ -171,8 +171,7 @@ fn of_simple(simple: Simple, value: &Value) -> Option<i32> {
         Value::Char(value) => i32::from(*value),
         Value::Float(value) if value.is_nan() => 0x7FC0_0000,
         Value::Float(value) => value.to_bits().cast_signed(),
-        Value::Double(value) if value.is_nan() => 0x7FF8_0000,
-        Value::Double(value) => fold(value.to_bits().cast_signed()),
+        Value::Double(value) => of_double(*value),
         Value::String(text) => text.java_hash(),
         Value::BigInteger(number) => number.java_hash(),
         Value::BigDecimal(number) => number.java_hash(),
@@ -182,6 +181,10 @@ fn of_simple(simple: Simple, value: &Value) -> Option<i32> {
         Value::LocalDateTime(date, time) => date.java_hash() ^ fold(time.nano_of_day()),
         _ => return None,
     })
+}
+
+fn of_double(value: f64) -> i32 {
+    if value.is_nan() { 0x7FF8_0000 } else { fold(value.to_bits().cast_signed()) }
 }
 
 /// The lower half of a number and its upper half, exclusively or-ed.
@@ -231,11 +234,100 @@ mod tests {
         assert_eq!(hash(Simple::Boolean, Value::Bool(false)), Some(1237));
         let date = LocalDate { year: 2024, month: 2, day: 3 };
         assert_eq!(hash(Simple::LocalDate, Value::LocalDate(date)), Some((2024 << 11) + 128 + 3));
-        assert_eq!(hash(Simple::IntValue, Value::Int(1)), None);
+        assert_eq!(hash(Simple::IntValue, Value::Int(1)), Some(1));
+        assert_eq!(hash(Simple::StringData, text("a")), None);
         assert_eq!(
             java_hash(&of(TypeSerializer::Enum { class: String::new(), constants: Vec::new() }), &Value::Null, &[]),
             None
         );
+    }
+
+    /// Figures of a JVM, by `hashCode()` of the object.
+    #[test]
+    fn every_simple_key_is_hashed_as_the_jvm_does() {
+        use crate::format::flink::value::{BigDecimal, BigInteger, LocalTime};
+        let decimal = |text: &str| Value::BigDecimal(BigDecimal::parse(text).unwrap());
+        let integer = |text: &str| Value::BigInteger(BigInteger::parse(text).unwrap());
+        let day = |year, month, day| LocalDate { year, month, day };
+        let time = |hour, minute, second, nanos| LocalTime { hour, minute, second, nanos };
+        let cases = [
+            (Simple::Char, Value::Char(0x78), 120),
+            (Simple::Boolean, Value::Bool(true), 1231),
+            (Simple::Float, Value::Float(1.5), 1_069_547_520),
+            (Simple::Float, Value::Float(f32::NAN), 2_143_289_344),
+            (Simple::Float, Value::Float(-0.0), i32::MIN),
+            (Simple::Double, Value::Double(-2.25), -1_073_610_752),
+            (Simple::Double, Value::Double(f64::NAN), 2_146_959_360),
+            (Simple::BigInt, integer("123456789012345678901234567890"), 1_915_528_825),
+            (Simple::BigInt, integer("-123456789012345678901234567890"), -1_915_528_825),
+            (Simple::BigInt, integer("-1"), -1),
+            (Simple::BigInt, integer("0"), 0),
+            (Simple::BigDec, decimal("12.34"), 38_256),
+            (Simple::BigDec, decimal("-12.34"), -38_252),
+            (Simple::BigDec, decimal("-123456789012345678901234567890.123"), 285_907_330),
+            (Simple::BigDec, decimal("5E+3"), 152),
+            (Simple::BigDec, decimal("-9223372036854775807.5"), -118_047),
+            (Simple::BigDec, decimal("-92233720368547758.08"), -2_147_483_646),
+            (Simple::BigDec, decimal("-4294967.297"), -989),
+            (Simple::Instant, Value::Instant { seconds: -5, nanos: 999_999_999 }, -539_607_599),
+            (Simple::LocalDate, Value::LocalDate(day(2024, 2, 3)), 4_145_283),
+            (Simple::LocalDate, Value::LocalDate(day(-44, 3, 15)), 88_271),
+            (Simple::LocalTime, Value::LocalTime(time(23, 59, 59, 123_456_789)), 1_561_349_505),
+            (Simple::LocalDateTime, Value::LocalDateTime(day(2024, 2, 3), time(4, 5, 6, 7)), 30_980_580),
+            (Simple::Date, Value::Date(-1_234_567_890_123), 1_912_276_437),
+            (Simple::SqlTimestamp, Value::Timestamp { millis: 1_700_000_000_123, nanos: 123_456_789 }, -807_048_720),
+            (Simple::SqlTime, Value::Date(12_345_678), 12_345_678),
+            (Simple::StringValue, text("ab"), 3105),
+            (Simple::LongValue, Value::Long(1 << 33), 45),
+            (Simple::LongValue, Value::Long(-5), 47),
+            (Simple::BooleanValue, Value::Bool(true), 1),
+            (Simple::DoubleValue, Value::Double(1.5), 1_073_217_567),
+            (Simple::ByteValue, Value::Byte(-3), -3),
+        ];
+        for (kind, value, expected) in cases {
+            assert_eq!(java_hash(&simple(kind), &value, &[]), Some(expected), "{kind:?} {value:?}");
+        }
+    }
+
+    /// Figures of a JVM with Flink's tuples and rows.
+    #[test]
+    fn every_composed_key_is_hashed_as_the_jvm_does() {
+        let boxed = |kind| Box::new(simple(kind));
+        let tuple = |kinds: &[Simple]| {
+            let fields = kinds.iter().map(|kind| simple(*kind)).collect();
+            TypeSerializer::Tuple { class: String::new(), fields }
+        };
+        let row = |fields: Vec<TypeSerializer>| {
+            let fields = fields.into_iter().map(of).collect();
+            TypeSerializer::Row { with_kind: true, fields }
+        };
+        let rows = |fields| Value::Row { kind: RowKind::Insert, fields };
+        let list = || TypeSerializer::List(boxed(Simple::String));
+        let map = || TypeSerializer::Map(boxed(Simple::String), boxed(Simple::Int));
+        let int = || TypeSerializer::Simple(Simple::Int);
+        let entries = || Value::Map(vec![(text("a"), Value::Int(1)), (text("b"), Value::Int(2))]);
+        let nested = TypeSerializer::Tuple {
+            class: String::new(),
+            fields: vec![of(tuple(&[Simple::String, Simple::Int])), simple(Simple::Long)],
+        };
+        let ab = || Value::List(vec![text("a"), text("b")]);
+        let cases = [
+            (tuple(&[Simple::String, Simple::Long]), Value::Tuple(vec![text("a"), Value::Long(5)]), 3012),
+            (nested, Value::Tuple(vec![Value::Tuple(vec![text("x"), Value::Int(1)]), Value::Long(2)]), 115_353),
+            (list(), Value::List(vec![text("a"), Value::Null, text("b")]), 123_106),
+            (map(), entries(), 192),
+            (row(vec![int(), int()]), rows(vec![Value::Null, Value::Int(5)]), 997),
+            (row(vec![row(vec![int()]), int()]), rows(vec![rows(vec![Value::Int(97)]), Value::Int(5)]), 6887),
+            (row(vec![list(), int()]), rows(vec![ab(), Value::Int(5)]), 157_795),
+            (row(vec![map(), int()]), rows(vec![entries(), Value::Int(5)]), 10_948),
+            (row(Vec::new()), rows(Vec::new()), 1),
+        ];
+        for (kind, value, expected) in cases {
+            assert_eq!(java_hash(&of(kind), &value, &[]), Some(expected), "{value:?}");
+        }
+        let three = of(tuple(&[Simple::String, Simple::Long, Simple::Int]));
+        let nulls = Value::Tuple(vec![Value::Null, Value::Long(5), Value::Null]);
+        assert_eq!(java_hash(&three, &nulls, &[]), Some(155));
     }
 
     #[test]

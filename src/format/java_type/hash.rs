@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::JavaType;
+use super::{JavaType, sql};
 use crate::codec::Reader;
 use crate::error::Result;
 use crate::format::flink::value::{BigDecimal, BigInteger, LocalDate, LocalTime};
@@ -59,7 +59,8 @@ impl JavaType {
             }
             (JavaType::Tuple(parts), value) => of_tuple(parts, value),
             (JavaType::Row(parts), value) => of_row(parts, value),
-            (JavaType::List(element), Value::List(values)) => values
+            (JavaType::SqlRow(types), value) => sql::hash(types, list(value)?),
+            (JavaType::List(element), value) => list(value)?
                 .iter()
                 .try_fold(1i32, |hash, value| Some(hash.wrapping_mul(31).wrapping_add(element.hash(value)?))),
             (JavaType::Map(key, value), map) => entries(map)?.iter().try_fold(0i32, |sum, (entry_key, entry_value)| {
@@ -94,14 +95,16 @@ fn field(value: &Value, name: &str) -> Option<i64> {
     fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| integer(value))
 }
 
-/// The fields of a tuple, which MessagePack shows as a list.
-fn fields<'v>(parts: &[JavaType], value: &'v Value) -> Option<&'v [Value]> {
+/// The fields of a tuple or row, which MessagePack shows as a list, and the elements of a list.
+fn list(value: &Value) -> Option<&[Value]> {
     match value {
-        Value::List(fields) | Value::Tuple(fields) => {
-            Some(fields.as_slice()).filter(|fields| fields.len() == parts.len())
-        }
+        Value::List(fields) | Value::Tuple(fields) => Some(fields),
         _ => None,
     }
+}
+
+fn fields<'v>(parts: &[JavaType], value: &'v Value) -> Option<&'v [Value]> {
+    list(value).filter(|fields| fields.len() == parts.len())
 }
 
 /// The entries of a map, which MessagePack shows as a record where all keys are text.
@@ -124,12 +127,23 @@ fn of_tuple(parts: &[JavaType], value: &Value) -> Option<i32> {
 
 /// `Row.hashCode()` of a row of kind `+I`.
 fn of_row(parts: &[JavaType], value: &Value) -> Option<i32> {
-    let leaf = |(part, field): (&JavaType, &Value)| match field {
-        Value::Unit => Some(0),
-        field => Some(part.hash(field)?.wrapping_add(31)),
-    };
-    let leaves = parts.iter().zip(fields(parts, value)?).map(leaf);
-    leaves.into_iter().try_fold(1i32, |hash, leaf| Some(hash.wrapping_mul(31).wrapping_add(leaf?)))
+    let mut fields = parts.iter().zip(fields(parts, value)?);
+    fields.try_fold(1i32, |hash, (part, field)| Some(hash.wrapping_mul(31).wrapping_add(deep(part, field)?)))
+}
+
+/// What a field adds to the hash code of its row: lists and maps are looked into, anything else is hashed as an array that
+/// holds it.
+fn deep(java: &JavaType, value: &Value) -> Option<i32> {
+    match (java, value) {
+        (_, Value::Unit) => Some(0),
+        (JavaType::List(element), value) => list(value)?
+            .iter()
+            .try_fold(1i32, |hash, value| Some(hash.wrapping_mul(31).wrapping_add(deep(element, value)?))),
+        (JavaType::Map(key, map_value), map) => entries(map)?
+            .iter()
+            .try_fold(1i32, |sum, (k, v)| Some(sum.wrapping_add(deep(key, k)? ^ deep(map_value, v)?))),
+        (java, value) => Some(java.hash(value)?.wrapping_add(31)),
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +176,13 @@ mod tests {
         let map = JavaType::Map(Box::new(JavaType::String), Box::new(JavaType::Int));
         let entries = std::collections::BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]);
         assert_eq!(group(&map, Msgpack::new(), &entries), of_hash((97 ^ 1) + (98 ^ 2)));
+        let row = |parts| JavaType::Row(parts);
+        let list = || JavaType::List(Box::new(JavaType::String));
+        let key = (vec!["a".to_owned(), "b".to_owned()], 5);
+        assert_eq!(group(&row(vec![list(), JavaType::Int]), Msgpack::new(), &key), of_hash(157_795));
+        assert_eq!(group(&row(vec![map, JavaType::Int]), Msgpack::new(), &(entries, 5)), of_hash(10_948));
+        let nested = row(vec![row(vec![JavaType::String]), JavaType::Int]);
+        assert_eq!(group(&nested, Msgpack::new(), &(("a".to_owned(),), 5)), of_hash(6887));
         assert_eq!(group(&JavaType::Class("x".to_owned()), Str, &"a".to_owned()), None);
         assert_eq!(group(&JavaType::Int, Str, &"a".to_owned()), None, "another type");
     }

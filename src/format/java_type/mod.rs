@@ -19,13 +19,20 @@
 //! | 20 | list | element |
 //! | 21 | map | key, value |
 //! | 22 | a class whose hash code cannot be computed | string, the class |
+//! | 23 | a row of the SQL runtime | varint number of fields, SQL types |
+//!
+//! A SQL type is a tag of its own: 1 boolean, 2 tinyint, 3 smallint, 4 int (dates, times and months as well), 5 bigint
+//! (intervals as well), 6 float, 7 double, 8 text, 9 bytes, 10 decimal (varint precision, varint scale), 11 timestamp (varint
+//! precision), 12 array (element), 13 row (varint number of fields, SQL types). They count among depth and parts.
 
 mod hash;
+mod sql;
 
 use std::fmt;
 
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
+use crate::format::flink::LogicalType;
 use crate::ids::MAX_NAME_BYTES;
 
 /// Types nest at most this deep.
@@ -39,6 +46,10 @@ const TAG_ROW: u8 = 19;
 const TAG_LIST: u8 = 20;
 const TAG_MAP: u8 = 21;
 const TAG_CLASS: u8 = 22;
+const TAG_SQL_ROW: u8 = 23;
+
+/// Counts a part at a depth; fails where there are too many or they are too deep.
+type Enter<'e> = &'e mut dyn FnMut(&Reader<'_>, usize) -> Result<()>;
 
 /// A type of Java's with a hash code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -88,6 +99,8 @@ pub enum JavaType {
     Map(Box<JavaType>, Box<JavaType>),
     /// A class with a hash code of its own, which cannot be computed.
     Class(String),
+    /// A row of the SQL runtime that was inserted, see [`sql_row`](Self::sql_row).
+    SqlRow(Vec<LogicalType>),
 }
 
 /// The types without parts, by tag from 1 on.
@@ -112,6 +125,12 @@ const SIMPLE: [(JavaType, &str); 17] = [
 ];
 
 impl JavaType {
+    /// A row of the SQL runtime with fields of these types, of which only what decides its bytes is kept. `None` where the
+    /// bytes do not follow from the values, because a field is a map, a multiset or a type that is not known.
+    pub fn sql_row(fields: &[LogicalType]) -> Option<Self> {
+        fields.iter().map(sql::reduced).collect::<Option<_>>().map(JavaType::SqlRow)
+    }
+
     /// A class whose hash code decides and cannot be computed, if there is one among the parts.
     pub fn unknown_class(&self) -> Option<&str> {
         match self {
@@ -155,6 +174,10 @@ impl JavaType {
                 out.u8(TAG_CLASS);
                 out.str(class);
             }
+            JavaType::SqlRow(fields) => {
+                out.u8(TAG_SQL_ROW);
+                sql::encode(fields, out);
+            }
             simple => {
                 let position = SIMPLE.iter().zip(1u8..).find(|((known, _), _)| known == simple);
                 out.u8(position.map_or(0, |(_, tag)| tag));
@@ -165,19 +188,23 @@ impl JavaType {
     /// Reads one wire form, consuming exactly its bytes. A tag that is not known comes from a later version and is
     /// [`Incompatible`](crate::ErrorKind::Incompatible).
     pub fn decode(input: &mut Reader<'_>) -> Result<Self> {
-        let mut nodes = 0;
-        Self::decode_node(input, 0, &mut nodes)
+        let mut nodes = 0usize;
+        let mut enter = |input: &Reader<'_>, depth: usize| {
+            nodes = nodes.saturating_add(1);
+            if depth < MAX_DEPTH && nodes <= MAX_NODES {
+                return Ok(());
+            }
+            let message = format!("nests deeper than {MAX_DEPTH} levels or has more than {MAX_NODES} parts");
+            Err(input.corrupt("Java type", message))
+        };
+        Self::decode_node(input, 0, &mut enter)
     }
 
-    fn decode_node(input: &mut Reader<'_>, depth: usize, nodes: &mut usize) -> Result<Self> {
-        *nodes = nodes.saturating_add(1);
-        if depth >= MAX_DEPTH || *nodes > MAX_NODES {
-            let message = format!("nests deeper than {MAX_DEPTH} levels or has more than {MAX_NODES} parts");
-            return Err(input.corrupt("Java type", message));
-        }
-        let at = input.offset();
+    fn decode_node(input: &mut Reader<'_>, depth: usize, enter: Enter<'_>) -> Result<Self> {
+        enter(input, depth)?;
+        let (at, below) = (input.offset(), depth.saturating_add(1));
         let tag = input.u8("Java type")?;
-        let mut nested = |input: &mut Reader<'_>| Self::decode_node(input, depth.saturating_add(1), nodes);
+        let mut nested = |input: &mut Reader<'_>| Self::decode_node(input, below, enter);
         Ok(match tag {
             TAG_TUPLE | TAG_ROW => {
                 let count = input.count(1, "number of fields of a Java type")?;
@@ -193,6 +220,11 @@ impl JavaType {
                     return Err(start.corrupt("Java class", format!("is longer than {MAX_NAME_BYTES} bytes")));
                 }
                 JavaType::Class(class.to_owned())
+            }
+            TAG_SQL_ROW => {
+                let count = input.count(1, "number of fields of a SQL row")?;
+                let fields = (0..count).map(|_| sql::decode_field(input, below, enter));
+                JavaType::SqlRow(fields.collect::<Result<_>>()?)
             }
             tag => match usize::from(tag).checked_sub(1).and_then(|position| SIMPLE.get(position)) {
                 Some((simple, _)) => simple.clone(),
@@ -217,6 +249,7 @@ impl fmt::Display for JavaType {
             JavaType::List(element) => write!(f, "List<{element}>"),
             JavaType::Map(key, value) => write!(f, "Map<{key}, {value}>"),
             JavaType::Class(class) => write!(f, "{}", class.escape_debug()),
+            JavaType::SqlRow(fields) => write!(f, "RowData of {} fields", fields.len()),
             simple => {
                 let known = SIMPLE.iter().find(|(known, _)| known == simple);
                 f.write_str(known.map_or("unknown", |(_, name)| name))
@@ -229,12 +262,21 @@ impl fmt::Display for JavaType {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+    use crate::format::flink::{LogicalKind, RowField};
 
     fn samples() -> Vec<JavaType> {
         let mut all: Vec<JavaType> = SIMPLE.into_iter().map(|(simple, _)| simple).collect();
         all.push(JavaType::Tuple(vec![JavaType::String, JavaType::Row(vec![JavaType::Int])]));
         all.push(JavaType::List(Box::new(JavaType::Map(Box::new(JavaType::Long), Box::new(JavaType::Double)))));
         all.push(JavaType::Tuple(vec![JavaType::Class("x.P".to_owned())]));
+        let field = |kind| LogicalType { nullable: false, kind };
+        let nested = LogicalKind::Row(vec![RowField { name: "a".into(), field_type: field(LogicalKind::Date) }]);
+        let fields = [
+            field(LogicalKind::Decimal { precision: 38, scale: 10 }),
+            field(LogicalKind::Array(Box::new(field(nested)))),
+            field(LogicalKind::Timestamp { precision: 9 }),
+        ];
+        all.push(JavaType::sql_row(&fields).unwrap());
         all
     }
 
@@ -256,13 +298,18 @@ mod tests {
         assert_eq!(JavaType::decode(&mut Reader::new(&[TAG_LIST; 40])).unwrap_err().kind(), ErrorKind::Corrupt);
         let wide = JavaType::Tuple(vec![JavaType::Int; MAX_NODES]);
         assert_eq!(wide.encode(&mut Writer::new()).unwrap_err().kind(), ErrorKind::InvalidInput);
+        let named = LogicalType { nullable: true, kind: LogicalKind::Char { length: 3 } };
+        let unreduced = JavaType::SqlRow(vec![named]);
+        assert_eq!(unreduced.encode(&mut Writer::new()).unwrap_err().kind(), ErrorKind::InvalidInput);
+        let deep = [[TAG_SQL_ROW, 1].as_slice(), &[12; 40]].concat();
+        assert_eq!(JavaType::decode(&mut Reader::new(&deep)).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 
     #[test]
     fn a_class_without_a_hash_code_is_found_among_the_parts() {
         let unknown: Vec<Option<String>> =
             samples().iter().skip(17).map(|sample| sample.unknown_class().map(str::to_owned)).collect();
-        assert_eq!(unknown, [None, None, Some("x.P".to_owned())]);
+        assert_eq!(unknown, [None, None, Some("x.P".to_owned()), None]);
         assert_eq!(samples()[19].to_string(), "Tuple<x.P>");
         assert_eq!(samples()[18].to_string(), "List<Map<long, double>>");
     }

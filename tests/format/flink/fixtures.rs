@@ -46,8 +46,13 @@ impl Fixture {
     /// What the job says was in its state when the snapshot was taken, records in flight included, where that is not
     /// what it became in the end.
     pub(crate) fn at_snapshot_json(&self) -> Option<Json> {
+        self.at_snapshot_path().map(|path| json(&path))
+    }
+
+    /// The file with what the job says was in its state when the snapshot was taken, where that is not what it became.
+    pub(crate) fn at_snapshot_path(&self) -> Option<PathBuf> {
         let path = self.directory.join("at-snapshot.json");
-        path.exists().then(|| json(&path))
+        path.exists().then_some(path)
     }
 
     /// What the job says was in its state when the snapshot was taken.

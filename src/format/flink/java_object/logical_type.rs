@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 32;
 const MAX_PARTS: usize = 1 << 14;
 
 /// A type of the SQL runtime (`LogicalType`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LogicalType {
     /// Whether values can be null.
     pub nullable: bool,
@@ -21,7 +21,7 @@ pub struct LogicalType {
 }
 
 /// Kinds of SQL types. Lengths are in characters or bytes, precisions in digits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the names are SQL's")]
 pub enum LogicalKind {
@@ -75,7 +75,7 @@ pub enum LogicalKind {
 }
 
 /// A field of a row type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RowField {
     /// Name.
     pub name: String,

@@ -7,6 +7,7 @@
 mod decode;
 mod dynamic;
 mod encode;
+mod fit;
 mod form;
 mod number;
 mod sql;
@@ -15,6 +16,7 @@ mod time;
 mod typed;
 mod whole;
 
+pub(crate) use fit::{fit, fit_sql};
 pub(crate) use form::{Checked, Form};
 pub use number::{BigDecimal, BigInteger};
 pub use time::{LocalDate, LocalTime};
@@ -24,7 +26,10 @@ pub(in crate::format::flink) use whole::Whole;
 
 use std::sync::Arc;
 
+use super::java_object::LogicalType;
 use super::primitive::JavaString;
+use crate::codec::Writer;
+use crate::error::Result;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
@@ -243,3 +248,10 @@ impl RowKind {
 
 #[cfg(test)]
 mod tests;
+
+/// The bytes of a SQL row of kind `+I` with these fields, as Flink's own writers lay them out, without a length in front.
+pub(crate) fn sql_row_bytes(types: &[LogicalType], fields: &[Value]) -> Result<Vec<u8>> {
+    let mut out = Writer::new();
+    sql_encode::row(types.iter(), RowKind::Insert, fields, &mut out)?;
+    Ok(out.into_bytes())
+}

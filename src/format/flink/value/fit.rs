@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use super::{BigDecimal, BigInteger, LocalDate, LocalTime, RowKind, Value};
 use crate::error::{Error, Result};
 use crate::format::flink::serializer::{Pojo, Simple, Snapshot, TypeSerializer};
-use crate::format::flink::value::{BigDecimal, BigInteger, LocalDate, LocalTime, RowKind};
-use crate::format::flink::{JavaString, LogicalKind, LogicalType, Value};
+use crate::format::flink::{JavaString, LogicalKind, LogicalType};
 use crate::serializer::Value as Dynamic;
 
 /// A value as one that the serializer writes. [`Incompatible`](crate::ErrorKind::Incompatible) where the type cannot hold
 /// it.
-pub(super) fn value(value: Dynamic, snapshot: &Snapshot) -> Result<Value> {
+pub(crate) fn fit(value: Dynamic, snapshot: &Snapshot) -> Result<Value> {
     of(value, &snapshot.serializer)
 }
 
@@ -61,7 +61,7 @@ fn of(value: Dynamic, serializer: &TypeSerializer) -> Result<Value> {
         }
         (TypeSerializer::RowData { types, .. }, value) => {
             let values = same_arity("RowData", types.len(), sequence(value)?)?;
-            let fields = types.iter().zip(values).map(|(field, value)| logical(value, field)).collect::<Result<_>>()?;
+            let fields = types.iter().zip(values).map(|(field, value)| fit_sql(value, field)).collect::<Result<_>>()?;
             Value::RowData { kind: RowKind::Insert, fields }
         }
         (TypeSerializer::Pojo(_), Dynamic::Unit) => Value::Null,
@@ -295,7 +295,7 @@ fn moment(value: &Dynamic, unit: &str) -> Result<(i64, i32)> {
 }
 
 /// A field of a SQL row.
-fn logical(value: Dynamic, field: &LogicalType) -> Result<Value> {
+pub(crate) fn fit_sql(value: Dynamic, field: &LogicalType) -> Result<Value> {
     if value == Dynamic::Unit {
         return Ok(Value::Null);
     }
@@ -318,17 +318,22 @@ fn logical(value: Dynamic, field: &LogicalType) -> Result<Value> {
             let (millis, nanos) = moment(&value, "millis")?;
             Value::TimestampData { millis, nanos }
         }
-        (LogicalKind::Array(element), value) => Value::List(each(list(value)?, |value| logical(value, element))?),
+        (LogicalKind::Array(element), value) => Value::List(each(list(value)?, |value| fit_sql(value, element))?),
         (LogicalKind::Map(key, map_value), value) => Value::Map(
             entries(value)?
                 .into_iter()
-                .map(|(k, v)| Ok((logical(k, key)?, logical(v, map_value)?)))
+                .map(|(k, v)| Ok((fit_sql(k, key)?, fit_sql(v, map_value)?)))
                 .collect::<Result<_>>()?,
         ),
         (LogicalKind::Row(fields), value) => {
             let values = same_arity("ROW", fields.len(), sequence(value)?)?;
-            let nested = fields.iter().zip(values).map(|(field, value)| logical(value, &field.field_type));
+            let nested = fields.iter().zip(values).map(|(field, value)| fit_sql(value, &field.field_type));
             Value::RowData { kind: RowKind::Insert, fields: nested.collect::<Result<_>>()? }
+        }
+        // Layouts that are not known were carried as bytes.
+        (LogicalKind::Other { class }, Dynamic::Bytes(bytes)) => Value::Opaque { class: class.as_str().into(), bytes },
+        (LogicalKind::ZonedTimestamp { .. }, Dynamic::Bytes(bytes)) => {
+            Value::Opaque { class: "ZonedTimestampType".into(), bytes }
         }
         (kind, value) => return Err(misfit(&format!("{kind:?}"), &value)),
     })

@@ -2,16 +2,20 @@
 //!
 //! Pairs are collected in one buffer. When that is full it is sorted and written to a file, a *run*; in the end the runs are
 //! merged, in several rounds if there are more than can be open at the same time. What fits into the buffer never touches
-//! the disk. A single pair larger than the buffer makes a run of its own.
+//! the disk. A single pair larger than the buffer makes a run of its own. Without a directory for files everything stays in
+//! memory.
 
 mod run;
+mod scratch;
 
 use std::collections::VecDeque;
 
-use super::scratch::{Scratch, ScratchFile};
+pub use scratch::Scratch;
+
 use crate::error::{Error, Result};
 use crate::key_group::KeyGroup;
 use run::{Merge, RunWriter};
+use scratch::ScratchFile;
 
 /// Runs that are merged at a time.
 const FAN_IN: usize = 64;
@@ -21,14 +25,17 @@ const LEAST_MEMORY_BYTES: usize = 1 << 20;
 
 /// Where a pair belongs: key group, then position of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) group: KeyGroup,
-    pub(super) state: u16,
+pub struct Place {
+    /// The key group.
+    pub group: KeyGroup,
+    /// Position of the state among those that are sorted together.
+    pub state: u16,
 }
 
 /// Takes pairs in any order and gives them back ascending.
-pub(super) struct Sorter<'s> {
-    scratch: &'s Scratch,
+#[derive(Debug)]
+pub struct Sorter<'s> {
+    scratch: Option<&'s Scratch>,
     memory_bytes: usize,
     bytes: Vec<u8>,
     items: Vec<Item>,
@@ -37,7 +44,7 @@ pub(super) struct Sorter<'s> {
 }
 
 /// Takes a pair.
-pub(super) type PairVisit<'v> = &'v mut dyn FnMut(Place, &[u8], &[u8]) -> Result<()>;
+pub type PairVisit<'v> = &'v mut dyn FnMut(Place, &[u8], &[u8]) -> Result<()>;
 
 /// A pair in the buffer: its key, and right behind it its value.
 #[derive(Debug, Clone, Copy)]
@@ -51,13 +58,15 @@ struct Item {
 }
 
 impl<'s> Sorter<'s> {
-    pub(super) fn new(scratch: &'s Scratch, memory_bytes: usize) -> Self {
+    /// Sorts in `memory_bytes`, of which it takes at least one MiB, and with files in `scratch`; in as much memory as it
+    /// needs if there is none.
+    pub fn new(scratch: Option<&'s Scratch>, memory_bytes: usize) -> Self {
         let memory_bytes = memory_bytes.max(LEAST_MEMORY_BYTES);
         Sorter { scratch, memory_bytes, bytes: Vec::new(), items: Vec::new(), runs: VecDeque::new(), spilled_bytes: 0 }
     }
 
     /// Bytes written to runs so far.
-    pub(super) fn spilled_bytes(&self) -> u64 {
+    pub fn spilled_bytes(&self) -> u64 {
         self.spilled_bytes
     }
 
@@ -70,15 +79,15 @@ impl<'s> Sorter<'s> {
         self.memory_bytes / 2 / size_of::<Item>()
     }
 
-    /// Adds a pair.
-    pub(super) fn push(&mut self, place: Place, key: &[u8], value: &[u8]) -> Result<()> {
+    /// Adds a pair. Files that cannot be written are [`Unavailable`](crate::ErrorKind::Unavailable).
+    pub fn push(&mut self, place: Place, key: &[u8], value: &[u8]) -> Result<()> {
         let needed = key.len().saturating_add(value.len());
         let is_full =
             self.bytes.len().saturating_add(needed) > self.room_bytes() || self.items.len() >= self.room_items();
-        if is_full && !self.items.is_empty() {
-            self.spill()?;
+        if let Some(scratch) = self.scratch.filter(|_| is_full && !self.items.is_empty()) {
+            self.spill(scratch)?;
         }
-        if self.bytes.capacity() == 0 {
+        if self.bytes.capacity() == 0 && self.scratch.is_some() {
             // All at once, so that growing never needs the old and the new buffer at the same time.
             self.bytes.reserve_exact(self.room_bytes());
             self.items.reserve_exact(self.room_items());
@@ -92,23 +101,23 @@ impl<'s> Sorter<'s> {
 
     /// Gives every pair to `visit`, ascending by place and key, and forgets them. A key that comes twice is
     /// [`Corrupt`](crate::ErrorKind::Corrupt).
-    pub(super) fn drain(&mut self, visit: PairVisit<'_>) -> Result<()> {
+    pub fn drain(&mut self, visit: PairVisit<'_>) -> Result<()> {
         let mut last = Last::default();
         let mut checked = |place: Place, key: &[u8], value: &[u8]| {
             last.check(place, key)?;
             visit(place, key, value)
         };
-        if self.runs.is_empty() {
+        let Some(scratch) = self.scratch.filter(|_| !self.runs.is_empty()) else {
             self.sort();
             self.for_each(&mut checked)?;
             self.clear();
             return Ok(());
-        }
-        self.spill()?;
+        };
+        self.spill(scratch)?;
         (self.bytes, self.items) = (Vec::new(), Vec::new());
         while self.runs.len() > FAN_IN {
             let merged: Vec<ScratchFile> = self.runs.drain(..FAN_IN).collect();
-            let mut out = RunWriter::create(self.scratch, self.buffer_bytes())?;
+            let mut out = RunWriter::create(scratch, self.buffer_bytes())?;
             Merge::new(&merged, self.buffer_bytes())?.run(&mut |place, key, value| out.pair(place, key, value))?;
             self.finish(out)?;
         }
@@ -137,9 +146,9 @@ impl<'s> Sorter<'s> {
         self.items.iter().try_for_each(|item| visit(item.place, item.key(&self.bytes), item.value(&self.bytes)))
     }
 
-    fn spill(&mut self) -> Result<()> {
+    fn spill(&mut self, scratch: &Scratch) -> Result<()> {
         self.sort();
-        let mut out = RunWriter::create(self.scratch, self.buffer_bytes())?;
+        let mut out = RunWriter::create(scratch, self.buffer_bytes())?;
         self.for_each(&mut |place, key, value| out.pair(place, key, value))?;
         self.clear();
         self.finish(out)
@@ -228,7 +237,7 @@ mod tests {
         for (count, value_bytes, spills) in [(0, 0, false), (1000, 5, false), (60_000, 30, true), (200, 1 << 16, true)]
         {
             let pairs = pairs(count, value_bytes);
-            let mut sorter = Sorter::new(&scratch, 0);
+            let mut sorter = Sorter::new(Some(&scratch), 0);
             // The second time it begins with an emptied sorter.
             for _ in 0..2 {
                 pairs.iter().for_each(|(place, key, value)| sorter.push(*place, key, value).unwrap());
@@ -238,7 +247,7 @@ mod tests {
                 assert_eq!(sorter.spilled_bytes() > 0, spills, "{count} pairs");
             }
             // What says that the directory is in use stays.
-            assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1, "runs are removed");
+            assert_eq!(std::fs::read_dir(scratch.path().unwrap()).unwrap().count(), 1, "runs are removed");
         }
         drop(scratch);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -248,7 +257,7 @@ mod tests {
     fn more_runs_than_can_be_open_are_merged_in_rounds() {
         let directory = tempfile::tempdir().unwrap();
         let scratch = Scratch::create_in(directory.path()).unwrap();
-        let mut sorter = Sorter::new(&scratch, 0);
+        let mut sorter = Sorter::new(Some(&scratch), 0);
         let mut expected = Vec::new();
         for number in (0..3 * FAN_IN).rev() {
             let (place, key) = (Place { group: KeyGroup(0), state: 0 }, number.to_be_bytes().to_vec());
@@ -270,11 +279,35 @@ mod tests {
     }
 
     #[test]
+    fn without_a_directory_everything_stays_in_memory() {
+        let pairs = pairs(60_000, 30);
+        let mut sorter = Sorter::new(None, 0);
+        pairs.iter().for_each(|(place, key, value)| sorter.push(*place, key, value).unwrap());
+        let mut sorted = pairs.clone();
+        sorted.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        assert!(drained(&mut sorter).unwrap() == sorted);
+        assert_eq!(sorter.spilled_bytes(), 0);
+    }
+
+    #[test]
+    fn a_directory_is_made_for_the_first_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let parent = directory.path().join("later");
+        let scratch = Scratch::later_in(&parent);
+        let mut sorter = Sorter::new(Some(&scratch), 0);
+        sorter.push(Place { group: KeyGroup(0), state: 0 }, b"k", b"v").unwrap();
+        assert_eq!(drained(&mut sorter).unwrap().len(), 1);
+        assert!(!parent.exists());
+        pairs(60_000, 30).iter().for_each(|(place, key, value)| sorter.push(*place, key, value).unwrap());
+        assert!(parent.exists());
+    }
+
+    #[test]
     fn a_key_that_comes_twice_is_damage() {
         let directory = tempfile::tempdir().unwrap();
         let scratch = Scratch::create_in(directory.path()).unwrap();
         for between in [0, 60_000] {
-            let mut sorter = Sorter::new(&scratch, 0);
+            let mut sorter = Sorter::new(Some(&scratch), 0);
             let place = Place { group: KeyGroup(0), state: 0 };
             sorter.push(place, b"twice", b"1").unwrap();
             pairs(between, 30).iter().for_each(|(place, key, value)| sorter.push(*place, key, value).unwrap());

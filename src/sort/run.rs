@@ -6,9 +6,9 @@ use std::collections::binary_heap::PeekMut;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 
+use super::scratch::{Scratch, ScratchFile, unwritten};
 use super::{PairVisit, Place};
 use crate::codec::{Reader, Writer};
-use crate::convert::scratch::{Scratch, ScratchFile, unwritten};
 use crate::error::{Error, Result};
 use crate::key_group::KeyGroup;
 

@@ -1,6 +1,6 @@
 //! The local directory for what does not fit into memory.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,8 +10,10 @@ use crate::storage::ScratchDirectory;
 
 /// A directory of our own inside the one that the caller named. Dropping it removes it.
 #[derive(Debug)]
-pub(super) struct Scratch {
-    directory: ScratchDirectory,
+pub struct Scratch {
+    parent: PathBuf,
+    /// The directory, once it was made.
+    directory: OnceCell<ScratchDirectory>,
     files: Cell<u64>,
 }
 
@@ -23,22 +25,33 @@ pub(super) struct ScratchFile {
 }
 
 impl Scratch {
-    /// Makes a new directory in `parent`, which is created if it is not there. What lies there already is left alone, unless a
-    /// conversion that was killed has left it.
-    pub(super) fn create_in(parent: &Path) -> Result<Self> {
-        let directory = ScratchDirectory::create_in(parent, "millpond-convert")?;
-        Ok(Scratch { directory, files: Cell::new(0) })
+    /// Makes a new directory in `parent`, which is created if it is not there. What lies there already is left alone,
+    /// unless work that was killed has left it.
+    pub fn create_in(parent: &Path) -> Result<Self> {
+        let scratch = Self::later_in(parent);
+        scratch.path()?;
+        Ok(scratch)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        self.directory.path()
+    /// The same, with the directory made when the first file is, which may be never.
+    pub fn later_in(parent: impl Into<PathBuf>) -> Self {
+        Scratch { parent: parent.into(), directory: OnceCell::new(), files: Cell::new(0) }
+    }
+
+    /// Where the directory is, which is made if it was not yet.
+    pub fn path(&self) -> Result<&Path> {
+        if let Some(directory) = self.directory.get() {
+            return Ok(directory.path());
+        }
+        let directory = ScratchDirectory::create_in(&self.parent, "millpond-sort")?;
+        Ok(self.directory.get_or_init(|| directory).path())
     }
 
     /// Starts a new file; `finish` it with the length that was written.
     pub(super) fn create(&self) -> Result<(PathBuf, Box<dyn Write>)> {
         let number = self.files.get();
         self.files.set(number.saturating_add(1));
-        let path = self.path().join(format!("run-{number}"));
+        let path = self.path()?.join(format!("run-{number}"));
         let file =
             OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| unwritten(&path, error))?;
         Ok((path, Box::new(file)))
