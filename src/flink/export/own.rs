@@ -90,7 +90,10 @@ impl<'a> OwnKeyed<'a> {
             let kind = if counterpart::opaque_element(&meta.value).is_some() { StateKind::List } else { meta.kind };
             let described = match templates.iter().find(|info| info.name == meta.name && info.kind() == kind) {
                 Some(info) => checked_template(info, meta).map(|info| vec![info]),
-                None => infos(meta, &key, types.classes),
+                None => match queue_template(templates, meta) {
+                    Some(timer) => Ok(queues(&meta.name, timer)),
+                    None => infos(meta, &key, types.classes),
+                },
             };
             let infos = match described {
                 Ok(infos) => infos,
@@ -337,22 +340,32 @@ fn described(name: &str, kind: &str, namespace: Snapshot, value: Snapshot) -> St
     }
 }
 
+/// The serializer of the timers that a snapshot of Flink's has under the name of a timer state.
+fn queue_template<'t>(templates: &'t [StateInfo], meta: &StateMeta) -> Option<&'t Snapshot> {
+    let names = queue_names(&meta.name);
+    let is_queue = |info: &&StateInfo| info.state_type == StateType::PriorityQueue && names.contains(&info.name);
+    templates.iter().find(is_queue).filter(|_| meta.kind == StateKind::Timer)?.value()
+}
+
 /// The queues of a timer state: both of the service that has its name, or the one it is named after.
 fn queues(name: &str, timer: &Snapshot) -> Vec<StateInfo> {
-    let names = if name.starts_with(EVENT_TIMERS) || name.starts_with(PROCESSING_TIMERS) {
-        vec![name.to_owned()]
-    } else {
-        // An import puts this in front where another state has the name of the service.
-        let service = name.strip_prefix(TIMERS).unwrap_or(name);
-        vec![format!("{EVENT_TIMERS}{service}"), format!("{PROCESSING_TIMERS}{service}")]
-    };
     let queue = |name| StateInfo {
         name,
         state_type: StateType::PriorityQueue,
         options: Vec::new(),
         serializers: vec![("VALUE_SERIALIZER".to_owned(), timer.clone())],
     };
-    names.into_iter().map(queue).collect()
+    queue_names(name).into_iter().map(queue).collect()
+}
+
+fn queue_names(name: &str) -> Vec<String> {
+    if name.starts_with(EVENT_TIMERS) || name.starts_with(PROCESSING_TIMERS) {
+        vec![name.to_owned()]
+    } else {
+        // An import puts this in front where another state has the name of the service.
+        let service = name.strip_prefix(TIMERS).unwrap_or(name);
+        vec![format!("{EVENT_TIMERS}{service}"), format!("{PROCESSING_TIMERS}{service}")]
+    }
 }
 
 /// A report on a state that is not written.
