@@ -192,7 +192,12 @@ fn rewritten(input: &Input, work: &Work) -> u64 {
     let target = Target::new(Arc::clone(&work.storage), directory, Arc::new(SystemRandom));
     let mut report = export::Report::default();
     let bytes = Cell::new(0);
-    let options = export::Options { progress: &|more| bytes.set(bytes.get() + more), ..export::Options::default() };
+    let count = |step| {
+        if let export::Progress::Written(more) = step {
+            bytes.set(bytes.get() + more);
+        }
+    };
+    let options = export::Options { progress: &count, ..export::Options::default() };
     export::rewrite(&reader, &target, &options, &mut report).expect("a savepoint");
     report.operators.iter().flat_map(|operator| &operator.states).map(|state| state.entries).sum()
 }
