@@ -9,8 +9,8 @@
 //! the process ends, however it ends; so a directory whose lock can be had belongs to nobody any more. Whoever makes a directory first
 //! removes those in the same place that are without owner, whichever process, operator or user of this type has left them.
 //!
-//! Removed is only what a `ScratchDirectory` has made: a directory, not a link to one, whose name ends with `-` and a number, with a regular file
-//! `IN-USE` in it that holds exactly the sentence written there. That file goes last, so that a removal which was
+//! Removed is only what a `ScratchDirectory` has made: a directory, not a link to one, that belongs to the same user, whose name ends with `-` and
+//! a number, with a regular file `IN-USE` in it that holds exactly the sentence written there. That file goes last, so that a removal which was
 //! interrupted is taken up again. Whatever else lies in the place is left alone.
 //!
 //! The place must be on a file system where locks mean something: local ones, not shared between machines unless these see each
@@ -116,7 +116,7 @@ fn remove_abandoned(parent: &Path) {
             number.is_some_and(|number| number.parse::<u64>().is_ok_and(|parsed| parsed.to_string() == number))
         });
         if is_ours
-            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+            && entry.metadata().is_ok_and(|metadata| metadata.is_dir() && is_own(&metadata, parent))
             && let Some(_lock) = lock_of_the_dead(&entry.path().join(LOCK))
         {
             remove(&entry.path());
@@ -146,6 +146,22 @@ fn is_at(file: &File, path: &Path) -> bool {
         (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
         _ => false,
     }
+}
+
+/// Whether a directory in `parent` belongs to the user that this process runs as: in a place where strangers may work as well, theirs could be
+/// exchanged for links while they are looked at.
+#[cfg(unix)]
+fn is_own(directory: &std::fs::Metadata, parent: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    // Where the system does not say who one is, the owner of the place is meant.
+    let own = Path::new("/proc/self").metadata().or_else(|_| parent.metadata());
+    own.is_ok_and(|own| own.uid() == directory.uid())
+}
+
+/// Not known here.
+#[cfg(not(unix))]
+fn is_own(_directory: &std::fs::Metadata, _parent: &Path) -> bool {
+    false
 }
 
 /// Not known here, so nothing is taken for abandoned.
@@ -275,8 +291,11 @@ mod tests {
         std::fs::create_dir(at("users-007")).unwrap();
         std::fs::write(at("users-007/IN-USE"), MARK).unwrap();
         std::fs::write(at("file-1"), MARK).unwrap();
+        std::fs::create_dir(at("strangers-1")).unwrap();
+        std::fs::write(at("strangers-1/IN-USE"), MARK).unwrap();
+        let is_given_away = std::os::unix::fs::chown(at("strangers-1"), Some(12_345), None).is_ok();
         let dead = abandon(dead);
-        let before = root.path().read_dir().unwrap().count();
+        let before = root.path().read_dir().unwrap().count() - usize::from(!is_given_away);
         let next = ScratchDirectory::create_in(root.path(), "third").unwrap();
         assert!(!dead.exists() && living.path().join("file").exists());
         assert_eq!(root.path().read_dir().unwrap().count(), before - 1 + 1, "{next:?}");
