@@ -25,7 +25,6 @@ mod mistake;
 #[cfg(feature = "test-util")]
 pub mod mistake;
 pub mod pending;
-pub mod rescale;
 pub mod restart;
 pub mod restore;
 pub mod shared_state;

@@ -4,13 +4,13 @@ use super::Work;
 use super::plan::{OperatorPlan, StatePlan};
 use super::source::{OperatorVisit, Source};
 use super::tally::Tally;
-use crate::checkpoint::rescale::{ListShare, ListSource};
 use crate::error::{Error, Result};
 use crate::format::manifest::{OperatorStateContent, OperatorStateHandle};
 use crate::format::operator::{self, PairWriter};
 use crate::format::record::StateKind;
 use crate::format::section::{Owner, Sink};
 use crate::ids::SubtaskIndex;
+use crate::snapshot::rescale::{ListShare, ListSource};
 use crate::snapshot::{ObjectSink, SnapshotTarget};
 
 /// Largest operator state of a subtask that becomes part of the manifest, as backends do it.
@@ -83,9 +83,7 @@ impl Pass<'_, '_> {
             Ok(())
         })?;
         let turn = u32::try_from(self.index).unwrap_or(u32::MAX);
-        let shares = self.plan.rescale()?.list(&lists, turn)?;
-        let own: &[ListShare] =
-            usize::try_from(self.subtask.0).ok().and_then(|subtask| shares.get(subtask)).map_or(&[], Vec::as_slice);
+        let own = self.plan.rescale()?.list_of(self.subtask, &lists, turn)?;
         self.write(|subtask, element| {
             let is_own =
                 |share: &ListShare| u32::try_from(share.source) == Ok(subtask.0) && share.elements.contains(&element);

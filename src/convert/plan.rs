@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::options::{Edits, Format, Options, StateName};
 use super::stamp::Stamping;
-use crate::checkpoint::rescale::Rescale;
 use crate::error::{Error, Result};
 use crate::format::manifest::{KeyGroupAssignment, Manifest, OperatorSnapshot};
 use crate::format::record::{StateKind, StateMeta};
 use crate::ids::{OperatorId, SubtaskIndex, check_name};
 use crate::key_group::{KeyGroupRange, MaxParallelism, Parallelism};
 use crate::serializer::SerializerSnapshot;
+use crate::snapshot::rescale::Rescale;
 
 /// The whole conversion.
 #[derive(Debug)]
@@ -214,9 +214,7 @@ impl OperatorPlan {
 
     /// How operator state is distributed.
     pub(super) fn rescale(&self) -> Result<Rescale> {
-        // Operator state does not depend on max parallelism; this one has room for both parallelisms.
-        let room = self.old_max_parallelism.max(self.max_parallelism);
-        Rescale::new(room, None, self.old_parallelism.get(), self.parallelism.get())
+        Rescale::of_subtasks(self.old_parallelism, self.parallelism)
     }
 
     /// The old subtasks.

@@ -17,6 +17,7 @@ mod opened;
 mod publish;
 mod reader;
 mod relocate;
+pub mod rescale;
 mod target;
 pub mod task_owned;
 mod trust;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::reader::KeyedPart;
 use crate::error::Result;
 use crate::format::record::StateMeta;
-use crate::key_group::{KeyGroup, KeyGroupRange};
+use crate::key_group::KeyGroup;
 
 /// Takes key group, neutral key and neutral value of a row.
 pub(super) type RowVisit<'v> = &'v mut dyn FnMut(KeyGroup, &[u8], &[u8]) -> Result<ControlFlow<()>>;
@@ -21,27 +21,20 @@ pub(super) struct OpenedDatabases {
 }
 
 impl OpenedDatabases {
-    /// Gives the rows that a state has in the given key groups, as far as the database has these, to `visit`, ascending.
+    /// Gives the rows that a state has in the key groups that are wanted to `visit`, ascending.
     #[cfg(feature = "rocksdb")]
     pub(super) fn rows(
         &self,
         database: &KeyedPart<'_>,
         state: &StateMeta,
-        groups: KeyGroupRange,
         visit: RowVisit<'_>,
     ) -> Result<ControlFlow<()>> {
-        self.opened.rows(self.scratch.as_deref(), database, state, groups, visit)
+        self.opened.rows(self.scratch.as_deref(), database, state, visit)
     }
 
     /// Says that this build has no RocksDB.
     #[cfg(not(feature = "rocksdb"))]
-    pub(super) fn rows(
-        &self,
-        database: &KeyedPart<'_>,
-        _: &StateMeta,
-        _: KeyGroupRange,
-        _: RowVisit<'_>,
-    ) -> Result<ControlFlow<()>> {
+    pub(super) fn rows(&self, database: &KeyedPart<'_>, _: &StateMeta, _: RowVisit<'_>) -> Result<ControlFlow<()>> {
         database.operator.snapshot().check_trust()?;
         Err(crate::error::Error::incompatible("the state is in a RocksDB database; build with feature `rocksdb`"))
     }
@@ -59,7 +52,6 @@ mod local {
     use crate::format::native_rocksdb::Identity;
     use crate::format::record::StateMeta;
     use crate::ids::{OperatorId, SubtaskIndex};
-    use crate::key_group::KeyGroupRange;
     use crate::snapshot::database::{Database, ScratchDirectory, fetch};
     use crate::snapshot::reader::KeyedPart;
 
@@ -79,12 +71,10 @@ mod local {
             scratch: Option<&Path>,
             database: &KeyedPart<'_>,
             state: &StateMeta,
-            groups: KeyGroupRange,
             visit: RowVisit<'_>,
         ) -> Result<ControlFlow<()>> {
-            let Some(groups) = database.handle.range.intersect(groups) else { return Ok(ControlFlow::Continue(())) };
             let fetched = self.open(scratch, database)?;
-            let mut rows = fetched.database.rows(&state.name, groups);
+            let mut rows = fetched.database.rows(&state.name, database.groups);
             while let Some(row) = rows.next_row()? {
                 if visit(row.group, row.key, row.value)?.is_break() {
                     return Ok(ControlFlow::Break(()));

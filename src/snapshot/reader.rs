@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::home::Home;
 use super::opened::{OpenedDatabases, RowVisit};
+use super::rescale::{KeyedShare, KeyedSources};
 use super::target::object_path;
 use super::trust::Trust;
 use crate::codec::{Compression, digest};
@@ -162,12 +163,14 @@ impl SnapshotReader {
     }
 }
 
-/// The keyed state of one subtask.
+/// What is wanted of the keyed state of one subtask.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KeyedPart<'a> {
     pub(super) operator: OperatorReader<'a>,
     pub(super) subtask: SubtaskIndex,
     pub(super) handle: &'a KeyedHandle,
+    /// Those of its key groups that are wanted.
+    pub(super) groups: KeyGroupRange,
 }
 
 impl<'a> KeyedPart<'a> {
@@ -180,22 +183,17 @@ impl<'a> KeyedPart<'a> {
         format!("{}, database of subtask {}", self.operator.snapshot.directory, self.subtask)
     }
 
-    /// The sections of the key groups in `range`; none of a database.
-    pub(super) fn sections(&self, range: KeyGroupRange) -> impl Iterator<Item = Result<SectionBlob>> + use<'a> {
-        let (handle, id) = (self.handle, self.operator.operator.id);
+    /// The sections of the key groups; none of a database.
+    pub(super) fn sections(&self) -> impl Iterator<Item = Result<SectionBlob>> + use<'a> {
+        let (handle, groups, id) = (self.handle, self.groups, self.operator.operator.id);
         let mut objects = OpenedObjects::new(self.operator.snapshot, &handle.objects);
-        let wanted = handle.sections.iter().filter(move |section| range.contains(section.group));
+        let wanted = handle.sections.iter().filter(move |section| groups.contains(section.group));
         wanted.map(move |section| objects.section(section, section.id(id, handle.format)))
     }
 
-    /// Gives the rows that the database has of a state in the given key groups to `visit`, ascending.
-    pub(super) fn rows(
-        &self,
-        state: &StateMeta,
-        groups: KeyGroupRange,
-        visit: RowVisit<'_>,
-    ) -> Result<ControlFlow<()>> {
-        let rows = self.operator.snapshot.databases.rows(self, state, groups, visit);
+    /// Gives the rows that the database has of a state in the key groups to `visit`, ascending.
+    pub(super) fn rows(&self, state: &StateMeta, visit: RowVisit<'_>) -> Result<ControlFlow<()>> {
+        let rows = self.operator.snapshot.databases.rows(self, state, visit);
         rows.map_err(|error| error.in_file(self.label()))
     }
 }
@@ -204,12 +202,12 @@ impl<'a> KeyedPart<'a> {
 fn database_section(database: &KeyedPart<'_>, group: KeyGroup) -> Result<Option<SectionBlob>> {
     let operator = &database.operator;
     let id = SectionId { format: FormatId::Canonical, operator: operator.operator.id, owner: Owner::KeyGroup(group) };
-    let groups = KeyGroupRange::new(group, group)?;
+    let one = KeyedPart { groups: KeyGroupRange::new(group, group)?, ..*database };
     let mut out = canonical::writer(Vec::new(), id.operator, Compression::None);
     out.begin(id.owner)?;
     for state in operator.states().iter().filter(|state| state.kind.is_keyed()) {
         out.begin_state(&state.name, state.kind)?;
-        let walked = database.rows(state, groups, &mut |_, key, value| {
+        let walked = one.rows(state, &mut |_, key, value| {
             out.pair(key, value)?;
             Ok(ControlFlow::Continue(()))
         });
@@ -312,20 +310,30 @@ impl<'a> OperatorReader<'a> {
     /// A database is read as canonical sections, made when they come up: each is in memory as a whole. To walk over more than fits
     /// there, use [`state`](Self::state).
     pub fn sections(&self, range: KeyGroupRange) -> impl Iterator<Item = Result<SectionBlob>> + 'a {
-        self.keyed_parts(range).flat_map(move |part| {
-            let groups = if part.is_database() { part.handle.range.intersect(range) } else { None };
+        let (parts, refused) = match self.keyed_parts(range) {
+            Ok(parts) => (parts, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        let sections = parts.into_iter().flat_map(|part| {
+            let groups = if part.is_database() { Some(part.groups) } else { None };
             let made = groups.into_iter().flat_map(KeyGroupRange::iter);
-            made.filter_map(move |group| database_section(&part, group).transpose()).chain(part.sections(range))
-        })
+            made.filter_map(move |group| database_section(&part, group).transpose()).chain(part.sections())
+        });
+        refused.into_iter().chain(sections)
     }
 
-    /// The keyed state of the subtasks that have key groups in `range`.
-    pub(super) fn keyed_parts(&self, range: KeyGroupRange) -> impl Iterator<Item = KeyedPart<'a>> + 'a {
-        let operator = *self;
-        let parts = self.operator.subtasks.iter().filter_map(move |subtask| {
-            subtask.keyed.as_ref().map(|handle| KeyedPart { operator, subtask: subtask.index, handle })
-        });
-        parts.filter(move |part| part.handle.range.intersect(range).is_some())
+    /// What a subtask with the key groups in `range` restores, ascending by key group.
+    pub(super) fn keyed_parts(&self, range: KeyGroupRange) -> Result<Vec<KeyedPart<'a>>> {
+        let subtasks = self.operator.subtasks.iter();
+        let handles: Vec<(SubtaskIndex, &KeyedHandle)> =
+            subtasks.filter_map(|subtask| Some((subtask.index, subtask.keyed.as_ref()?))).collect();
+        let sources = KeyedSources::new(self.operator.max_parallelism, handles.iter().map(|(_, handle)| handle.range))
+            .map_err(|error| error.in_operator(self.operator.label()))?;
+        let part = |KeyedShare { source, groups }| {
+            let (subtask, handle) = *handles.get(source)?;
+            Some(KeyedPart { operator: *self, subtask, handle, groups })
+        };
+        Ok(sources.shares_of(range).filter_map(part).collect())
     }
 
     /// The operator state that each subtask wrote, in subtask order: its index, the section's bytes and its object's path.

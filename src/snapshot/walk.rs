@@ -147,11 +147,9 @@ impl<'a> StateReader<'a> {
             }
             _ => visit(place, key, value),
         };
-        for part in self.operator.keyed_parts(self.groups) {
+        for part in self.operator.keyed_parts(self.groups)? {
             let flow = match part.is_database() {
-                true => part.rows(self.state, self.groups, &mut |group, key, value| {
-                    filtered(&EntryPlace::row(group), key, value)
-                }),
+                true => part.rows(self.state, &mut |group, key, value| filtered(&EntryPlace::row(group), key, value)),
                 false => self.walk_sections(&part, &mut filtered),
             }?;
             if flow.is_break() {
@@ -162,7 +160,7 @@ impl<'a> StateReader<'a> {
     }
 
     fn walk_sections(&self, part: &KeyedPart<'_>, visit: Visit<'_>) -> Result<ControlFlow<()>> {
-        for section in part.sections(self.groups) {
+        for section in part.sections() {
             let section = section?;
             let flow = SectionReader::new(section.bytes.as_slice(), section.offset, section.id)
                 .and_then(|reader| self.walk_section(reader, &mut *visit))

@@ -6,8 +6,8 @@ use crate::serializer::Serializer;
 /// What a subtask gets of an operator list on restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Redistribution {
-    /// At unchanged parallelism its own elements; otherwise the elements of all subtasks, in subtask order, dealt out round
-    /// robin.
+    /// At unchanged parallelism its own elements; otherwise its part of the elements of all subtasks: in subtask order, they
+    /// are cut into runs whose lengths differ by one at most.
     Split,
     /// The elements of all subtasks, in subtask order.
     Union,

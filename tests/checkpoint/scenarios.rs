@@ -8,12 +8,12 @@ use millpond::checkpoint::config::{Config, Retention, Termination};
 use millpond::checkpoint::event::{Event, JobFailure, Outcome, Slot, Ticket};
 use millpond::checkpoint::gc::{self, Content, Lease};
 use millpond::checkpoint::pending::SubtaskSnapshot;
-use millpond::checkpoint::rescale::Rescale;
 use millpond::checkpoint::restore::{ClaimMode, Fallback, Reading, choose_latest};
 use millpond::checkpoint::shared_state::{SharedStateRegistry, View};
 use millpond::checkpoint::{Action, Inheritance, Recovery};
 use millpond::key_group::MaxParallelism;
 use millpond::random::SeededRandom;
+use millpond::snapshot::rescale::Rescale;
 use millpond::storage::layout::{is_object_name, new_object_name};
 
 use super::job::{Job, Store, id, object, role};

@@ -152,6 +152,25 @@ fn what_was_converted_restores() {
     }
 }
 
+/// One plan decides for both: what is converted to a parallelism and what is restored at it lie in the same subtasks.
+#[test]
+fn s_25_conversion_and_restore_distribute_alike() {
+    let scratch = EmptyDirectory::new();
+    let mut cluster = filled(&BackendConfig::new(BackendKind::Heap), 3, 16);
+    let source = Stored::of(&mut cluster, KeyedSnapshotFormat::Canonical);
+    for parallelism in [1, 2, 3, 5, 16] {
+        let wanted = Options { parallelism: Some(parallelism), ..options(Format::Canonical, &scratch.path()) };
+        let (converted, _) = source.convert(&wanted).unwrap();
+        let mut restored = Cluster::restore(cluster.plan.clone(), Str, parallelism, &source.directory).unwrap();
+        let restored = Stored::of(&mut restored, KeyedSnapshotFormat::Canonical);
+        let content = restored.content(&scratch.path());
+        assert_eq!(content, converted.content(&scratch.path()), "at parallelism {parallelism}");
+        let holders = content["split"].iter().map(|(owner, ..)| owner).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(holders.len(), parallelism as usize);
+    }
+    scratch.check();
+}
+
 fn source_digest(source: &Stored, scratch: &EmptyDirectory) -> millpond::codec::Digest {
     let (canonical, _) = source.convert(&options(Format::Canonical, &scratch.path())).unwrap();
     canonical.manifest().keyed_digest().unwrap()

@@ -103,7 +103,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("s_27_another_max_parallelism_names_both", rescale::s_27_another_max_parallelism_names_both),
     ("s_25_operator_state_is_redistributed", rescale::s_25_operator_state_is_redistributed),
     ("s_25_operator_lists_stay_at_unchanged_parallelism", rescale::s_25_operator_lists_stay_at_unchanged_parallelism),
-    ("s_25_operator_state_nobody_registers_is_dealt_out", rescale::s_25_operator_state_nobody_registers_is_dealt_out),
+    ("s_25_operator_state_nobody_registers_is_cut_anew", rescale::s_25_operator_state_nobody_registers_is_cut_anew),
     ("fields_may_come_go_and_move", schema::fields_may_come_go_and_move),
     ("types_that_do_not_fit_are_refused_with_both", schema::types_that_do_not_fit_are_refused_with_both),
     ("keys_and_namespaces_stay_as_they_are", schema::keys_and_namespaces_stay_as_they_are),

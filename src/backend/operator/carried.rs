@@ -1,6 +1,7 @@
 //! Restored operator state before it is registered.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::OperatorParameters;
@@ -16,25 +17,31 @@ use crate::format::section::{Owner, SectionId, SectionReader};
 use crate::ids::SubtaskIndex;
 use crate::serializer::{Serializer, SerializerSnapshot};
 use crate::snapshot::OperatorReader;
+use crate::snapshot::rescale::{ListShare, ListSource, Rescale};
 use crate::state::Redistribution;
 
-/// One state of all subtasks, as neutral pairs.
+/// One state of all subtasks, as neutral pairs, and what of it this subtask gets.
 #[derive(Debug, Clone)]
 pub(super) struct Carried {
     meta: StateMeta,
-    /// The entries of each subtask that had any, in subtask order.
+    /// The entries of each subtask that had any.
     parts: Arc<Vec<Part>>,
-    subtask: usize,
-    parallelism: usize,
-    /// Whether the parallelism is the one the snapshot was taken at.
-    unchanged: bool,
+    /// What a split gives this subtask, in order.
+    split: Vec<ListShare>,
+    /// Positions of the parts in the order in which a union reads them.
+    union: Vec<usize>,
+    /// Position of the part that broadcast state is taken from.
+    broadcast: Option<usize>,
 }
 
 #[derive(Debug)]
 struct Part {
-    subtask: usize,
-    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    subtask: SubtaskIndex,
+    pairs: Vec<Pair>,
 }
+
+/// A neutral key and value.
+type Pair = (Vec<u8>, Vec<u8>);
 
 /// Reads the operator state of all subtasks.
 pub(super) fn read(
@@ -43,7 +50,8 @@ pub(super) fn read(
 ) -> Result<BTreeMap<String, Carried>> {
     let mut states: BTreeMap<String, (StateMeta, Vec<Part>)> = BTreeMap::new();
     for (subtask, bytes, object) in operator.operator_state()? {
-        let owner = Owner::Subtask(SubtaskIndex(subtask));
+        let subtask = SubtaskIndex(subtask);
+        let owner = Owner::Subtask(subtask);
         let id = SectionId { format: FormatId::Operator, operator: operator.description().id, owner };
         let in_object = |error: Error| error.in_file(&object);
         let mut pairs = PairReader::new();
@@ -52,7 +60,6 @@ pub(super) fn read(
             let schema = Schema::find(&SerializerSnapshot::Unit, operator.states(), block.state, block.kind)
                 .map_err(|error| in_object(block.locate(error)))?;
             let (_, parts) = states.entry(block.state.to_owned()).or_insert_with(|| (schema.state.clone(), Vec::new()));
-            let subtask = usize::try_from(subtask).unwrap_or(usize::MAX);
             if parts.last().is_none_or(|part| part.subtask != subtask) {
                 parts.push(Part { subtask, pairs: Vec::new() });
             }
@@ -64,34 +71,57 @@ pub(super) fn read(
             }
         }
     }
-    let to_usize = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let unchanged = operator.description().parallelism == parameters.parallelism;
-    let carried = |(name, (meta, parts))| {
-        let (subtask, parallelism) = (to_usize(parameters.subtask.0), to_usize(parameters.parallelism.get()));
-        (name, Carried { meta, parts: Arc::new(parts), subtask, parallelism, unchanged })
+    let rescale = Rescale::of_subtasks(operator.description().parallelism, parameters.parallelism)?;
+    let carried = |(name, (meta, parts)): (String, (StateMeta, Vec<Part>))| {
+        let position = operator.states().iter().position(|state| state.name == name);
+        let turn = u32::try_from(position.unwrap_or_default()).unwrap_or(u32::MAX);
+        let carried = Carried::plan(meta, parts, &rescale, parameters.subtask, turn);
+        Ok((name, carried?))
     };
-    Ok(states.into_iter().map(carried).collect())
+    states.into_iter().map(carried).collect()
 }
 
 impl Carried {
+    /// `turn` is the position of the state within its operator, as the conversion counts it.
+    fn plan(meta: StateMeta, parts: Vec<Part>, rescale: &Rescale, subtask: SubtaskIndex, turn: u32) -> Result<Self> {
+        let elements = |part: &Part| u64::try_from(part.pairs.len()).unwrap_or(u64::MAX);
+        let lists: Vec<ListSource> =
+            parts.iter().map(|part| ListSource { subtask: part.subtask, elements: elements(part) }).collect();
+        let subtasks: Vec<SubtaskIndex> = parts.iter().map(|part| part.subtask).collect();
+        let planned = || -> Result<_> {
+            let split = rescale.list_of(subtask, &lists, turn)?;
+            Ok((split, rescale.union(&subtasks)?, rescale.broadcast(&subtasks, subtask)?))
+        };
+        let (split, union, broadcast) = planned().map_err(|error| error.in_state(&meta.name))?;
+        Ok(Carried { meta, parts: Arc::new(parts), split, union, broadcast })
+    }
+
     pub(super) fn meta(&self) -> &StateMeta {
         &self.meta
     }
 
+    /// The pairs of a part, from one position to another.
+    fn pairs(&self, part: usize, elements: Range<u64>) -> &[Pair] {
+        let position = |element: u64| usize::try_from(element).unwrap_or(usize::MAX);
+        let pairs = self.parts.get(part).map(|part| part.pairs.as_slice()).unwrap_or_default();
+        let end = position(elements.end).min(pairs.len());
+        pairs.get(position(elements.start)..end).unwrap_or_default()
+    }
+
     /// The elements this subtask gets.
-    fn share(&self, redistribution: Redistribution) -> impl Iterator<Item = &(Vec<u8>, Vec<u8>)> {
-        let everything = redistribution == Redistribution::Union;
-        let all = self.parts.iter().flat_map(|part| part.pairs.iter().map(move |pair| (part.subtask, pair)));
-        all.enumerate()
-            .filter(move |(index, (subtask, _))| {
-                everything
-                    || if self.unchanged {
-                        *subtask == self.subtask
-                    } else {
-                        index.checked_rem(self.parallelism) == Some(self.subtask)
-                    }
-            })
-            .map(|(_, (_, pair))| pair)
+    fn share(&self, redistribution: Redistribution) -> impl Iterator<Item = &Pair> {
+        let (split, union) = match redistribution {
+            Redistribution::Split => (self.split.as_slice(), [].as_slice()),
+            Redistribution::Union => ([].as_slice(), self.union.as_slice()),
+        };
+        let split = split.iter().map(|share| (share.source, share.elements.clone()));
+        let whole = union.iter().map(|part| (*part, 0..u64::MAX));
+        split.chain(whole).flat_map(|(part, elements)| self.pairs(part, elements))
+    }
+
+    /// The entries of broadcast state.
+    fn copy(&self) -> &[Pair] {
+        self.broadcast.map(|part| self.pairs(part, 0..u64::MAX)).unwrap_or_default()
     }
 
     pub(super) fn decode_list<S: Serializer>(
@@ -110,12 +140,11 @@ impl Carried {
         K: Serializer<Value: Key>,
         V: Serializer,
     {
-        let Some(part) = self.parts.first() else { return Ok(Entries::default()) };
-        let decode = |(key_bytes, value_bytes): &(Vec<u8>, Vec<u8>)| {
+        let decode = |(key_bytes, value_bytes): &Pair| {
             let key = read_whole(key_bytes, |input| key.read(input))?;
             Ok((key, read_whole(value_bytes, |input| value.read_written(&self.meta.value, input))?))
         };
-        part.pairs.iter().map(decode).collect::<Result<_>>().map_err(|error: Error| error.in_state(&self.meta.name))
+        self.copy().iter().map(decode).collect::<Result<_>>().map_err(|error: Error| error.in_state(&self.meta.name))
     }
 }
 
@@ -134,8 +163,7 @@ impl Frozen for Carried {
     fn write(&self, out: &mut PairWriter<Vec<u8>>) -> Result<()> {
         out.begin_state(&self.meta.name, self.meta.kind)?;
         if self.meta.kind == StateKind::Broadcast {
-            let part = self.parts.first();
-            return part.into_iter().flat_map(|part| &part.pairs).try_for_each(|(key, value)| out.pair(key, value));
+            return self.copy().iter().try_for_each(|(key, value)| out.pair(key, value));
         }
         self.share(Redistribution::Split).try_for_each(|(key, value)| out.pair(key, value))
     }

@@ -4,8 +4,11 @@
 //! Lists and maps are typed values in memory, behind an [`Arc`] that a snapshot shares: the first change after a snapshot
 //! copies that one list or map if the snapshot is still being written. Operator state is meant to be small.
 //!
+//! What a subtask gets on restore says [`rescale`](crate::snapshot::rescale), which the conversion goes by as well: converting
+//! a snapshot to another parallelism and restoring it there is the same as restoring it at that parallelism.
+//!
 //! Broadcast state is written by subtask 0 alone, since all subtasks hold the same. Restored state that nobody registers is
-//! carried along: of lists each subtask carries the share that a split would deal it, so that nothing multiplies.
+//! carried along: of lists each subtask carries the share that a split would give it, so that nothing multiplies.
 
 mod carried;
 mod states;

@@ -14,12 +14,10 @@ use super::store::StoredTables;
 use super::writer::{create_family, flush};
 use crate::codec::Writer;
 use crate::error::{Error, Result};
-use crate::format::FormatId;
-use crate::format::manifest::KeyedHandle;
 use crate::format::native_rocksdb::{Identity, column_family_name, group_bounds, row_key};
 use crate::format::record::{StateKind, StateMeta};
 use crate::key_group::{KeyGroup, KeyGroupRange, MAX_MAX_PARALLELISM, MaxParallelism};
-use crate::snapshot::reader::OperatorReader;
+use crate::snapshot::reader::{KeyedPart, OperatorReader};
 
 /// Rows between two questions whether to go on.
 const ROWS_PER_QUESTION: usize = 4096;
@@ -53,37 +51,32 @@ pub fn assemble(
     keep_going: KeepGoing<'_>,
 ) -> Result<Option<Assembled>> {
     operator.snapshot().check_trust()?;
-    let handles = operator.description().subtasks.iter().filter_map(|subtask| subtask.keyed.as_ref());
-    let mut handles: Vec<&KeyedHandle> = handles.filter(|handle| handle.range.intersect(range).is_some()).collect();
-    if let Some(other) = handles.iter().find(|handle| handle.format != FormatId::NativeRocksDb) {
-        return Err(Error::invalid_input(format!("the state is in {} format, not in databases", other.format)));
+    let mut parts = operator.keyed_parts(range)?;
+    if let Some(other) = parts.iter().find(|part| !part.is_database()) {
+        return Err(Error::invalid_input(format!("the state is in {} format, not in databases", other.handle.format)));
     }
-    handles.sort_by_key(|handle| std::cmp::Reverse(handle.objects.iter().map(|object| object.length).sum::<u64>()));
-    let Some((base, others)) = handles.split_first() else { return Ok(None) };
-    fetch(operator.snapshot(), base, directory, threads, keep_going)?;
-    let states = if base.range == range {
+    parts.sort_by_key(|part| std::cmp::Reverse(part.handle.objects.iter().map(|object| object.length).sum::<u64>()));
+    let Some((base, others)) = parts.split_first() else { return Ok(None) };
+    fetch(operator.snapshot(), base.handle, directory, threads, keep_going)?;
+    let states = if base.handle.range == range {
         // Opened once, so that what is wrong is found here, whoever opens it next.
         let database = Database::open(directory, &identity(operator), operator.states())?;
         let has_family = |state: &&StateMeta| database.states().any(|(name, _)| name == state.name);
         operator.states().iter().filter(has_family).cloned().collect()
     } else {
-        let mut merge = Merge::open(operator, range, directory)?;
-        if let Some(kept) = base.range.intersect(range) {
-            merge.clip(kept)?;
-        }
+        let mut merge = Merge::open(operator, directory)?;
+        merge.clip(base.groups)?;
         for other in others {
             merge.add(other, scratch, threads, keep_going)?;
         }
         merge.finish()?
     };
-    Ok(Some(Assembled { stored: StoredTables::of(base), states }))
+    Ok(Some(Assembled { stored: StoredTables::of(base.handle), states }))
 }
 
 /// Whether [`assemble`] can put the state of these key groups together: whether all of it is in databases.
 pub fn is_in_databases(operator: &OperatorReader<'_>, range: KeyGroupRange) -> bool {
-    let handles = operator.description().subtasks.iter().filter_map(|subtask| subtask.keyed.as_ref());
-    let mut handles = handles.filter(|handle| handle.range.intersect(range).is_some()).peekable();
-    handles.peek().is_some() && handles.all(|handle| handle.format == FormatId::NativeRocksDb)
+    operator.keyed_parts(range).is_ok_and(|parts| !parts.is_empty() && parts.iter().all(KeyedPart::is_database))
 }
 
 fn identity(operator: &OperatorReader<'_>) -> Identity {
@@ -106,14 +99,13 @@ fn outside(range: KeyGroupRange) -> Result<Vec<KeyGroupRange>> {
 /// The base, open for writing.
 struct Merge<'m> {
     operator: &'m OperatorReader<'m>,
-    range: KeyGroupRange,
     db: DB,
     /// States with a column family.
     states: Vec<StateMeta>,
 }
 
 impl<'m> Merge<'m> {
-    fn open(operator: &'m OperatorReader<'m>, range: KeyGroupRange, directory: &Path) -> Result<Self> {
+    fn open(operator: &'m OperatorReader<'m>, directory: &Path) -> Result<Self> {
         let states: Vec<StateMeta> = operator.states().iter().filter(|state| state.kind.is_keyed()).cloned().collect();
         let there = families(directory, &states)?;
         let default = ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, Options::default());
@@ -126,7 +118,7 @@ impl<'m> Merge<'m> {
         for state in states.iter().filter(|state| !there.contains_key(&state.name)) {
             create_family(&mut db, state)?;
         }
-        Ok(Merge { operator, range, db, states })
+        Ok(Merge { operator, db, states })
     }
 
     /// Drops every row outside of the range: whole tables first, then the rest by a marker, which also hides what older
@@ -153,16 +145,15 @@ impl<'m> Merge<'m> {
     }
 
     /// Takes in the rows of another database.
-    fn add(&mut self, handle: &KeyedHandle, scratch: &Path, threads: usize, keep_going: KeepGoing<'_>) -> Result<()> {
-        let Some(groups) = handle.range.intersect(self.range) else { return Ok(()) };
+    fn add(&mut self, part: &KeyedPart<'_>, scratch: &Path, threads: usize, keep_going: KeepGoing<'_>) -> Result<()> {
         let scratch = ScratchDirectory::create_in(scratch, "merge")?;
         let files = scratch.make("files")?;
-        fetch(self.operator.snapshot(), handle, &files, threads, keep_going)?;
+        fetch(self.operator.snapshot(), part.handle, &files, threads, keep_going)?;
         let other = Database::open(&files, &identity(self.operator), &self.states)?;
         let options = state_options(StateKind::Value);
         let mut tables = BulkWriter::new(scratch.path(), &options);
         for (state, _) in other.states() {
-            let mut rows = other.rows(state, groups);
+            let mut rows = other.rows(state, part.groups);
             let mut count = 0_usize;
             while let Some(row) = rows.next_row()? {
                 if count.is_multiple_of(ROWS_PER_QUESTION) {

@@ -23,7 +23,7 @@ impl Check<'_> {
     ) -> Result<()> {
         let before = self.findings();
         self.files(operator, subtask, handle)?;
-        let part = KeyedPart { operator: *operator, subtask, handle };
+        let part = KeyedPart { operator: *operator, subtask, handle, groups: handle.range };
         let place = Place { operator, subtask, file: part.label() };
         let mut totals = Totals::new();
         for state in operator.states().iter().filter(|state| state.kind.is_keyed()) {
@@ -62,7 +62,7 @@ impl Check<'_> {
         let key = part.operator.key().unwrap_or(&SerializerSnapshot::Unit);
         let schema = Schema { key, state };
         let (mut entries, mut bytes) = (0_u64, 0_u64);
-        let walked = part.rows(state, part.handle.range, &mut |group, key, value| {
+        let walked = part.rows(state, &mut |group, key, value| {
             check_row(&part.operator, &schema, group, key, value)
                 .map_err(|error| error.in_key_group(group.0).in_format(FormatId::NativeRocksDb.v1()))?;
             entries = entries.saturating_add(1);

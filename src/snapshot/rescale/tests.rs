@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ErrorKind;
-use crate::key_group::KeyGroup;
+use crate::key_group::subtask_of_group;
 
 fn rescale(max: u32, old: u32, new: u32) -> Rescale {
     Rescale::new(MaxParallelism::new(max).unwrap(), None, old, new).unwrap()
@@ -86,6 +86,8 @@ fn subtasks_that_did_not_exist_or_come_twice_are_refused() {
     assert!(plan.broadcast(&[SubtaskIndex(0)], SubtaskIndex(3)).is_err());
     assert_eq!(plan.broadcast(&[], SubtaskIndex(0)).unwrap(), None);
     assert!(plan.list(&[list(0, u64::MAX), list(1, 1)], 0).is_err());
+    assert!(plan.list_of(SubtaskIndex(3), &[list(0, 4)], 0).unwrap_err().message().contains("subtask 3"));
+    assert_eq!(plan.list_of(SubtaskIndex(2), &[list(0, 4)], 0).unwrap(), plan.list(&[list(0, 4)], 0).unwrap()[2]);
 }
 
 fn scales() -> impl Strategy<Value = (u32, u32, u32)> {

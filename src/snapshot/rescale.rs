@@ -1,5 +1,8 @@
 //! Who restores what: state of a snapshot taken at any parallelism, distributed over any other.
 //!
+//! Pure, and the one definition: the reader of snapshots takes keyed state apart by it, so that every backend gets what it
+//! says, the operator backend restores by it, and the conversion writes by it.
+//!
 //! A plan speaks of *sources* by their position in the caller's list of handles, so it works for every kind of handle. The
 //! rules per kind of state, which are those of Flink:
 //!
@@ -10,14 +13,14 @@
 //! - *broadcast*: every subtask gets one copy; they are all the same, and reads are spread over them.
 //!
 //! Invariants: every key group and every list element goes to exactly one subtask; each key group goes to the subtask that
-//! [`subtask_of_group`] names; a plan back to the old parallelism restores the old
+//! [`subtask_of_group`](crate::key_group::subtask_of_group) names; a plan back to the old parallelism restores the old
 //! ranges. Max parallelism never changes on restore: it decides which key group a key belongs to.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::ids::SubtaskIndex;
-use crate::key_group::{KeyGroupRange, MaxParallelism, Parallelism, subtask_of_group};
+use crate::key_group::{KeyGroup, KeyGroupRange, MAX_MAX_PARALLELISM, MaxParallelism, Parallelism};
 
 /// A change of parallelism of one operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,14 @@ pub struct KeyedShare {
     pub source: usize,
     /// Key groups to take from it; other groups of the source belong to other subtasks.
     pub groups: KeyGroupRange,
+}
+
+/// The key groups that each handle of keyed state holds: never the same group twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyedSources {
+    max: MaxParallelism,
+    /// Positions of the sources with what they hold, ascending.
+    order: Vec<(usize, KeyGroupRange)>,
 }
 
 /// Distribution of keyed state.
@@ -64,6 +75,43 @@ pub struct ListShare {
     pub elements: Range<u64>,
 }
 
+impl KeyedSources {
+    /// Sources in any order. Fails with [`Corrupt`](crate::ErrorKind::Corrupt) if two of them hold the same group or one
+    /// holds a group beyond max parallelism. O(s log s) for s sources, O(s) if they ascend.
+    pub fn new(max: MaxParallelism, sources: impl IntoIterator<Item = KeyGroupRange>) -> Result<Self> {
+        let mut order: Vec<(usize, KeyGroupRange)> = sources.into_iter().enumerate().collect();
+        order.sort_by_key(|(_, groups)| groups.first());
+        if let Some((source, groups)) = order.iter().find(|(_, groups)| u32::from(groups.last().0) >= max.get()) {
+            return Err(Error::corrupt(format!(
+                "handle {source} holds key groups {groups}, but max parallelism is {max}"
+            )));
+        }
+        let mut pairs = order.iter().zip(order.iter().skip(1));
+        if let Some(((one, held), (other, groups))) = pairs.find(|((_, held), (_, next))| held.last() >= next.first()) {
+            return Err(Error::corrupt(format!(
+                "handles {one} and {other} both claim key group {}: they hold {held} and {groups}",
+                groups.first()
+            )));
+        }
+        Ok(KeyedSources { max, order })
+    }
+
+    /// What a subtask with these key groups restores, ascending by key group. O(log s + shares).
+    pub fn shares_of(&self, groups: KeyGroupRange) -> impl Iterator<Item = KeyedShare> {
+        let before = self.order.partition_point(|(_, held)| held.last() < groups.first());
+        self.order.iter().skip(before).map_while(move |(source, held)| {
+            held.intersect(groups).map(|groups| KeyedShare { source: *source, groups })
+        })
+    }
+
+    /// Key groups that no source holds, ascending.
+    pub fn missing(&self) -> Vec<KeyGroupRange> {
+        let firsts = self.order.iter().map(|(_, held)| u32::from(held.first().0)).chain([self.max.get()]);
+        let ends = self.order.iter().map(|(_, held)| u32::from(held.last().0) + 1);
+        [0].into_iter().chain(ends).zip(firsts).filter_map(|(end, first)| gap(end, first)).collect()
+    }
+}
+
 impl Rescale {
     /// From the parallelism a snapshot was taken at to the one it is restored at.
     ///
@@ -86,6 +134,11 @@ impl Rescale {
         Ok(Rescale { max: recorded_max, old, new: Parallelism::new(new_parallelism, recorded_max)? })
     }
 
+    /// For state that belongs to subtasks: it does not depend on max parallelism, which may be another after the change.
+    pub fn of_subtasks(old: Parallelism, new: Parallelism) -> Result<Self> {
+        Rescale::new(MaxParallelism::new(MAX_MAX_PARALLELISM)?, None, old.get(), new.get())
+    }
+
     /// Parallelism after the change.
     pub fn new_parallelism(&self) -> Parallelism {
         self.new
@@ -96,53 +149,13 @@ impl Rescale {
         KeyGroupRange::of_subtask(subtask.0, self.new, self.max)
     }
 
-    /// Distributes keyed state; `sources` are the key groups that each handle holds, in any order. Fails with
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) if two of them hold the same group or one holds a group beyond max
-    /// parallelism. O(s log s + s + q) for s sources and q subtasks.
+    /// Distributes keyed state; `sources` are the key groups that each handle holds, in any order. Fails as
+    /// [`KeyedSources::new`] does. O(s log s + q log s) for s sources and q subtasks.
     pub fn keyed(&self, sources: &[KeyGroupRange]) -> Result<KeyedPlan> {
-        let mut order: Vec<(usize, KeyGroupRange)> = sources.iter().copied().enumerate().collect();
-        order.sort_by_key(|(_, groups)| groups.first());
-        let mut plan = KeyedPlan { shares: vec![Vec::new(); self.new_count()], missing: Vec::new() };
-        let mut before: Option<(usize, KeyGroupRange)> = None;
-        for (source, groups) in order {
-            self.check_source(source, groups, before)?;
-            let expected = before.map_or(0, |(_, before)| u32::from(before.last().0) + 1);
-            plan.missing.extend(gap(expected, u32::from(groups.first().0)));
-            self.share_out(source, groups, &mut plan.shares)?;
-            before = Some((source, groups));
-        }
-        let covered = before.map_or(0, |(_, before)| u32::from(before.last().0) + 1);
-        plan.missing.extend(gap(covered, self.max.get()));
-        Ok(plan)
-    }
-
-    fn check_source(&self, source: usize, groups: KeyGroupRange, before: Option<(usize, KeyGroupRange)>) -> Result<()> {
-        if u32::from(groups.last().0) >= self.max.get() {
-            return Err(Error::corrupt(format!(
-                "handle {source} holds key groups {groups}, but max parallelism is {}",
-                self.max
-            )));
-        }
-        match before {
-            Some((other, held)) if held.last() >= groups.first() => Err(Error::corrupt(format!(
-                "handles {other} and {source} both claim key group {}: they hold {held} and {groups}",
-                groups.first()
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    fn share_out(&self, source: usize, groups: KeyGroupRange, shares: &mut [Vec<KeyedShare>]) -> Result<()> {
-        let first = subtask_of_group(groups.first(), self.new, self.max);
-        let last = subtask_of_group(groups.last(), self.new, self.max);
-        for subtask in first..=last {
-            let own = KeyGroupRange::of_subtask(subtask, self.new, self.max)?;
-            let slot = usize::try_from(subtask).ok().and_then(|subtask| shares.get_mut(subtask));
-            if let (Some(groups), Some(slot)) = (own.intersect(groups), slot) {
-                slot.push(KeyedShare { source, groups });
-            }
-        }
-        Ok(())
+        let sources = KeyedSources::new(self.max, sources.iter().copied())?;
+        let subtasks = (0..self.new.get()).map(SubtaskIndex);
+        let shares = subtasks.map(|subtask| Ok(sources.shares_of(self.range_of(subtask)?).collect()));
+        Ok(KeyedPlan { shares: shares.collect::<Result<_>>()?, missing: sources.missing() })
     }
 
     /// Distributes the elements of one list state. At most one source per old subtask; a subtask without one had no
@@ -178,6 +191,13 @@ impl Rescale {
             }
         }
         Ok(shares)
+    }
+
+    /// What [`list`](Self::list) gives one new subtask.
+    pub fn list_of(&self, subtask: SubtaskIndex, sources: &[ListSource], turn: u32) -> Result<Vec<ListShare>> {
+        self.range_of(subtask)?;
+        let mut shares = self.list(sources, turn)?;
+        Ok(usize::try_from(subtask.0).ok().and_then(|own| shares.get_mut(own)).map(std::mem::take).unwrap_or_default())
     }
 
     /// How many elements each new subtask gets.
@@ -228,7 +248,7 @@ impl Rescale {
 
 /// The groups from `from` to before `to`.
 fn gap(from: u32, to: u32) -> Option<KeyGroupRange> {
-    let group = |number: u32| u16::try_from(number).ok().map(crate::key_group::KeyGroup);
+    let group = |number: u32| u16::try_from(number).ok().map(KeyGroup);
     KeyGroupRange::new(group(from)?, group(to.checked_sub(1)?)?).ok()
 }
 
