@@ -131,7 +131,7 @@ impl Work<'_> {
             })
             .collect();
         for (subtask, handle) in subtasks.iter_mut().zip(handles) {
-            subtask.keyed = handle.map(|handle| handle.assigned_by(plan.assignment.clone()));
+            subtask.keyed = handle.map(|handle| Box::new(handle.assigned_by(plan.assignment.clone())));
         }
         for subtask in &mut subtasks {
             subtask.operator = operator::convert(self, source, plan, subtask.index, &mut tally)?;

@@ -67,14 +67,14 @@ impl Source for SnapshotReader {
 
     fn key_order(&self, operator: OperatorId) -> KeyOrder {
         let handles = self.manifest().operator(operator).into_iter().flat_map(|operator| &operator.subtasks);
-        let mut formats = handles.filter_map(|subtask| subtask.keyed.as_ref()).map(|handle| handle.format);
+        let mut formats = handles.filter_map(|subtask| subtask.keyed.as_deref()).map(|handle| handle.format);
         if formats.any(|format| format == FormatId::NativeHeap) { KeyOrder::Any } else { KeyOrder::Ascending }
     }
 
     fn keyed(&self, operator: OperatorId, visit: RecordVisit<'_>) -> Result<()> {
         let operator = self.operator_by_id(operator).ok_or_else(|| Error::internal("no such operator"))?;
         let subtasks = operator.description().subtasks.iter();
-        let mut handles: Vec<&KeyedHandle> = subtasks.filter_map(|subtask| subtask.keyed.as_ref()).collect();
+        let mut handles: Vec<&KeyedHandle> = subtasks.filter_map(|subtask| subtask.keyed.as_deref()).collect();
         handles.sort_by_key(|handle| handle.range.first());
         let mut walk = Walk::new(&operator, visit);
         for handle in handles {

@@ -151,7 +151,7 @@ impl OperatorImport<'_, '_> {
                     subtasks.iter().any(|subtask| subtask.index == index && subtask.state.is_none())
                 }
             };
-            subtasks.push(SubtaskSnapshot { index, finished, keyed, operator });
+            subtasks.push(SubtaskSnapshot { index, finished, keyed: keyed.map(Box::new), operator });
         }
         self.note_descriptions(&pairs);
         let mut states = pairs.states();

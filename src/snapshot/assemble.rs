@@ -99,6 +99,7 @@ fn operator(id: OperatorId, mut reports: Vec<SubtaskReport>) -> Result<OperatorS
             agree("a state", known, &state).map_err(|error| error.in_state(&state.name))?;
         }
         let SubtaskReport { subtask: index, keyed, operator_state: operator, .. } = report;
+        let keyed = keyed.map(Box::new);
         subtasks.push(SubtaskSnapshot { index, finished: false, keyed, operator });
     }
     Ok(OperatorSnapshot {

@@ -326,7 +326,7 @@ impl<'a> OperatorReader<'a> {
     pub(super) fn keyed_parts(&self, range: KeyGroupRange) -> Result<Vec<KeyedPart<'a>>> {
         let subtasks = self.operator.subtasks.iter();
         let handles: Vec<(SubtaskIndex, &KeyedHandle)> =
-            subtasks.filter_map(|subtask| Some((subtask.index, subtask.keyed.as_ref()?))).collect();
+            subtasks.filter_map(|subtask| Some((subtask.index, subtask.keyed.as_deref()?))).collect();
         let sources = KeyedSources::new(self.operator.max_parallelism, handles.iter().map(|(_, handle)| handle.range))
             .map_err(|error| error.in_operator(self.operator.label()))?;
         let part = |KeyedShare { source, groups }| {

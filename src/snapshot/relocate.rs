@@ -83,7 +83,7 @@ struct Copy<'c> {
 impl Copy<'_> {
     fn subtask(&mut self, subtask: &mut SubtaskSnapshot) -> Result<()> {
         if let Some(keyed) = &mut subtask.keyed {
-            *keyed = self.keyed(keyed)?;
+            **keyed = self.keyed(keyed)?;
         }
         if let Some(OperatorStateHandle { content: OperatorStateContent::Object(object), .. }) = &mut subtask.operator {
             *object = self.whole(object)?;

@@ -55,7 +55,7 @@ fn handles(folding: Folding, rounds: u64) -> Vec<KeyedHandle> {
         let checkpoint = cluster.publish(taken, KeyedSnapshotFormat::Incremental).unwrap();
         cluster.confirm(&versions);
         let manifest = cluster.plan.manifest(&checkpoint).unwrap();
-        handles.push(manifest.operators[0].subtasks[0].keyed.clone().unwrap());
+        handles.push(*manifest.operators[0].subtasks[0].keyed.clone().unwrap());
     }
     handles
 }

@@ -60,7 +60,7 @@ fn subtask(subtask: &SubtaskSnapshot) -> Value {
     json!({
         "index": index.0,
         "finished": finished,
-        "keyed": handle.as_ref().map(keyed),
+        "keyed": handle.as_deref().map(keyed),
         "operator": operator.as_ref().map(|operator| match &operator.content {
             OperatorStateContent::Inline(section) => json!({ "inline": hex(section), "states": totals(&operator.states) }),
             OperatorStateContent::Object(found) => json!({ "object": object(found), "states": totals(&operator.states) }),

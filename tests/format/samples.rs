@@ -264,8 +264,12 @@ fn aircraft_operator(shared: bool) -> OperatorSnapshot {
     };
     let (inline, summary) = operator_section();
     let inline = OperatorStateHandle { content: OperatorStateContent::Inline(inline), states: summary.states };
-    let subtask =
-        |index, finished, keyed, operator| SubtaskSnapshot { index: SubtaskIndex(index), finished, keyed, operator };
+    let subtask = |index, finished, keyed: Option<KeyedHandle>, operator| SubtaskSnapshot {
+        index: SubtaskIndex(index),
+        finished,
+        keyed: keyed.map(Box::new),
+        operator,
+    };
     OperatorSnapshot {
         id: aircraft(),
         uid: Some("aircraft".to_owned()),
@@ -307,7 +311,10 @@ pub(crate) fn database_manifest() -> Manifest {
     manifest.operators = vec![OperatorSnapshot {
         parallelism: Parallelism::new(1, max()).unwrap(),
         states: keyed_states(),
-        subtasks: vec![SubtaskSnapshot { keyed: Some(database()), ..SubtaskSnapshot::empty(SubtaskIndex(0)) }],
+        subtasks: vec![SubtaskSnapshot {
+            keyed: Some(Box::new(database())),
+            ..SubtaskSnapshot::empty(SubtaskIndex(0))
+        }],
         ..aircraft_operator(true)
     }];
     manifest

@@ -83,7 +83,7 @@ fn keyed(index: u32, subtasks: u32, states: &[StateMeta], sections: u64) -> Subt
         files: Vec::new(),
         states: totals.collect(),
     };
-    SubtaskSnapshot { index: SubtaskIndex(index), finished: false, keyed: Some(handle), operator: None }
+    SubtaskSnapshot { index: SubtaskIndex(index), finished: false, keyed: Some(Box::new(handle)), operator: None }
 }
 
 /// A few states with names as long as they may be, and totals of each for every subtask.

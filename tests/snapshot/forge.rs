@@ -127,7 +127,7 @@ fn manifest(id: OperatorId, keyed: KeyedHandle) -> Manifest {
             assignment: KeyGroupAssignment::Xxh3,
             key: Some(SerializerSnapshot::String),
             states: states(),
-            subtasks: vec![SubtaskSnapshot { keyed: Some(keyed), ..SubtaskSnapshot::empty(SubtaskIndex(0)) }],
+            subtasks: vec![SubtaskSnapshot { keyed: Some(Box::new(keyed)), ..SubtaskSnapshot::empty(SubtaskIndex(0)) }],
         }],
     }
 }

@@ -144,7 +144,7 @@ impl Objects {
 impl Operator {
     fn new(operator: &OperatorSnapshot, counts: Option<&Counts>) -> Self {
         let OperatorSnapshot { id, uid, parallelism, max_parallelism, assignment, key, states, subtasks } = operator;
-        let has_database = subtasks.iter().filter_map(|subtask| subtask.keyed.as_ref()).any(is_database);
+        let has_database = subtasks.iter().filter_map(|subtask| subtask.keyed.as_deref()).any(is_database);
         Operator {
             id: id.to_string(),
             uid: uid.clone(),
@@ -217,7 +217,7 @@ impl Subtask {
             format: keyed.as_ref().map(|handle| handle.format.name()),
             first_key_group: keyed.as_ref().map(|handle| handle.range.first().0),
             last_key_group: keyed.as_ref().map(|handle| handle.range.last().0),
-            keyed_entries: (!keyed.iter().any(is_database))
+            keyed_entries: (!keyed.as_deref().is_some_and(is_database))
                 .then(|| sections.iter().map(|section| section.entries).sum()),
             keyed_bytes: sections.iter().map(|section| section.length).sum::<u64>() + database,
             operator_state_bytes: operator.as_ref().map_or(0, |handle| match &handle.content {

@@ -104,8 +104,8 @@ pub struct SubtaskSnapshot {
     pub index: SubtaskIndex,
     /// Whether it had finished its work when the snapshot was taken.
     pub finished: bool,
-    /// Its keyed state.
-    pub keyed: Option<KeyedHandle>,
+    /// Its keyed state. Boxed, so that a subtask without state, of which a manifest may have many, takes little room.
+    pub keyed: Option<Box<KeyedHandle>>,
     /// Its operator state.
     pub operator: Option<OperatorStateHandle>,
 }

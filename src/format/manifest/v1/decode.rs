@@ -144,7 +144,7 @@ impl Decoder<'_> {
             if flags & !(FINISHED | KEYED | OPERATOR) != 0 {
                 return Err(at.corrupt("subtask flags", format!("is {flags}, expected 0 to 7")));
             }
-            let keyed = if flags & KEYED == 0 { None } else { Some(self.keyed(operator, &mut ranges)?) };
+            let keyed = if flags & KEYED == 0 { None } else { Some(Box::new(self.keyed(operator, &mut ranges)?)) };
             let has_operator_state = flags & OPERATOR != 0;
             let operator = if has_operator_state { Some(self.operator_state(operator)?) } else { None };
             let finished = flags & FINISHED != 0;

@@ -181,7 +181,7 @@ pub(super) fn encode_keyed_content(manifest: &Manifest, out: &mut Writer) -> Res
         out.length(keyed.len());
         keyed.into_iter().try_for_each(|state| encode_state(state, out))?;
         let handles: Vec<&KeyedHandle> =
-            operator.subtasks.iter().filter_map(|subtask| subtask.keyed.as_ref()).collect();
+            operator.subtasks.iter().filter_map(|subtask| subtask.keyed.as_deref()).collect();
         let mut sections: Vec<(&SectionRef, FormatId)> =
             handles.iter().flat_map(|handle| handle.sections.iter().map(|section| (section, handle.format))).collect();
         sections.sort_by_key(|(section, _)| section.group);
