@@ -168,3 +168,56 @@ impl<'r> Merge<'r> {
         Ok(())
     }
 }
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use super::*;
+    use crate::storage::fault::Trickle;
+
+    /// However the bytes trickle in, every pair is what it was: also those without key, value, or both, at the very end of
+    /// the file and at the ends of what is buffered.
+    #[test]
+    fn s_32_a_run_is_read_in_pieces() {
+        let directory = tempfile::tempdir().unwrap();
+        let scratch = Scratch::create_in(directory.path()).unwrap();
+        let pairs: Vec<(Place, Vec<u8>, Vec<u8>)> = (0..60_usize)
+            .map(|number| {
+                let place = Place { group: KeyGroup(number as u16 / 7), state: number as u16 % 7 };
+                (place, vec![1; number % 3 * number], vec![2; (number + 1) % 4 * number])
+            })
+            .chain([(Place { group: KeyGroup(9), state: 0 }, Vec::new(), Vec::new())])
+            .collect();
+        let mut out = RunWriter::create(&scratch, 64).unwrap();
+        pairs.iter().for_each(|(place, key, value)| out.pair(*place, key, value).unwrap());
+        let file = out.finish().unwrap();
+        for (seed, buffer_bytes) in (0..40).flat_map(|seed| [0, 1, HEADER_BYTES, 4096].map(|bytes| (seed, bytes))) {
+            let input: Box<dyn Read> = Box::new(Trickle::new(file.open().unwrap(), seed));
+            let input = BufReader::with_capacity(buffer_bytes, input);
+            let mut reader = RunReader { file: &file, input, left: file.length };
+            let place = Place { group: KeyGroup(0), state: 0 };
+            let mut head = Head { place, key: vec![7; 9], value: vec![7; 9], run: 0 };
+            for (place, key, value) in &pairs {
+                assert!(reader.next(&mut head).unwrap());
+                assert_eq!((&head.place, &head.key, &head.value), (place, key, value), "seed {seed}");
+            }
+            assert!(!reader.next(&mut head).unwrap());
+        }
+    }
+
+    /// A run that became shorter is an error, not the end.
+    #[test]
+    fn s_32_a_run_that_ends_early_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let scratch = Scratch::create_in(directory.path()).unwrap();
+        let mut out = RunWriter::create(&scratch, 64).unwrap();
+        let place = Place { group: KeyGroup(3), state: 1 };
+        out.pair(place, b"key", b"value").unwrap();
+        let file = out.finish().unwrap();
+        for length in 0..file.length {
+            let input: Box<dyn Read> = Box::new(Trickle::new(file.open().unwrap().take(length), length));
+            let mut reader = RunReader { file: &file, input: BufReader::with_capacity(8, input), left: file.length };
+            let mut head = Head { place, key: Vec::new(), value: Vec::new(), run: 0 };
+            assert_eq!(reader.next(&mut head).unwrap_err().kind(), crate::ErrorKind::Unavailable, "{length} bytes");
+        }
+    }
+}

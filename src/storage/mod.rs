@@ -12,7 +12,8 @@
 //! - Nobody ever sees part of an object. A writer that is dropped, fails or dies leaves nothing that a reader can find.
 //! - An existing object is never overwritten: of any number of writers racing for a name, at most one wins.
 //! - What was acknowledged survives a crash of the machine (of the process only, for [`MemoryStorage`]).
-//! - A **deletion** is not made durable: a deleted object may be back after a crash.
+//! - A **deletion** is not made durable: a deleted object may be back after a crash, unless
+//!   [`Storage::persist_deletions`] was called.
 //! - A call that fails with [`Unavailable`](crate::ErrorKind::Unavailable) changed nothing that a reader can see; one
 //!   that may have is [`Uncertain`](crate::ErrorKind::Uncertain), or [`CommitOutcome::Unknown`] from a commit.
 //!
@@ -125,6 +126,12 @@ pub trait Storage: Send + Sync + fmt::Debug {
         self.length(path)?.map(|_| ()).ok_or_else(|| missing().in_file(path))
     }
 
+    /// Makes deletions of objects right below `prefix` survive a crash, or fails. The default is for a storage where what is
+    /// deleted stays deleted.
+    fn persist_deletions(&self, _prefix: &ObjectPath) -> Result<()> {
+        Ok(())
+    }
+
     /// When an object came to be, in milliseconds since the Unix epoch by the clock of the storage; `None` if there is no
     /// such object, or the storage does not tell. That clock may be wrong: nothing but patience may depend on it.
     fn created_ms(&self, _path: &ObjectPath) -> Result<Option<i64>> {
@@ -174,6 +181,10 @@ impl<S: Storage + ?Sized> Storage for Arc<S> {
 
     fn persist(&self, path: &ObjectPath) -> Result<()> {
         (**self).persist(path)
+    }
+
+    fn persist_deletions(&self, prefix: &ObjectPath) -> Result<()> {
+        (**self).persist_deletions(prefix)
     }
 
     fn created_ms(&self, path: &ObjectPath) -> Result<Option<i64>> {

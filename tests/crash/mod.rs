@@ -8,6 +8,7 @@ mod files;
 mod job;
 mod objects;
 pub(crate) mod power;
+mod short;
 
 use std::sync::Arc;
 

@@ -3,8 +3,8 @@
 //! `make fuzz` is the real thing. An input that it finds goes to `fuzz/regressions/<target>/` and is replayed here for
 //! ever.
 
-mod mutate;
-mod targets;
+pub(crate) mod mutate;
+pub(crate) mod targets;
 
 use std::fs::File;
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! Changes of bytes as a fuzzer makes them, from a seed.
 
 /// Numbers from a seed: SplitMix64.
-pub(super) struct Numbers(pub(super) u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
     pub(super) fn next(&mut self) -> u64 {
@@ -13,7 +13,7 @@ impl Numbers {
     }
 
     /// A number below `bound`, or 0.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.next() as usize % bound.max(1)
     }
 

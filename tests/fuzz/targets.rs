@@ -20,18 +20,18 @@ use serde::{Deserialize, Serialize};
 
 use super::mutate::Numbers;
 
-pub(super) struct Target {
-    pub(super) name: &'static str,
-    pub(super) body: fn(&[u8]),
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) body: fn(&[u8]),
     /// Inputs that are worth changing.
-    pub(super) seeds: fn() -> Vec<Vec<u8>>,
+    pub(crate) seeds: fn() -> Vec<Vec<u8>>,
 }
 
 const fn target(name: &'static str, body: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>) -> Target {
     Target { name, body, seeds }
 }
 
-pub(super) const TARGETS: [Target; 21] = [
+pub(crate) const TARGETS: [Target; 21] = [
     target("decode_manifest", fuzz_manifest, || vectors("manifest")),
     target("decode_control", fuzz_control, || vectors("control")),
     target("decode_canonical", fuzz_canonical, || vectors("canonical")),

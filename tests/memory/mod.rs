@@ -4,6 +4,8 @@
 //! reserved. What is there costs a constant and a multiple of its bytes. The multiple is that of the smallest encodings,
 //! because a node of a tree takes more in memory than the byte or two that say what it is; honest data is far below.
 
+#[cfg(feature = "test-util")]
+mod declared;
 mod hostile;
 
 use allocation_counter::measure;
@@ -24,7 +26,7 @@ const PER_HONEST_BYTE: u64 = 4;
 const PER_BYTE: u64 = 64;
 
 /// What it may take per byte of nothing but subtasks without state, of which a manifest has a limited number.
-const PER_SUBTASK_BYTE: u64 = 400;
+const PER_SUBTASK_BYTE: u64 = 200;
 
 /// What a description or a value may take per byte, each of which can be a node.
 const PER_NODE_BYTE: u64 = 160;

@@ -112,3 +112,72 @@ pub(super) fn compress_inside(bytes: &[u8]) -> Result<Vec<u8>> {
     let stream = framed.finish()?;
     Ok(stream.strip_prefix(&STREAM_ID).unwrap_or_default().to_vec())
 }
+
+#[cfg(test)]
+#[cfg(feature = "snappy")]
+mod tests {
+    use allocation_counter::measure;
+
+    use super::*;
+
+    /// Where the length that a chunk declares begins: behind the stream's identifier, the chunk's type and length, and the
+    /// checksum.
+    const DECLARED_AT: usize = STREAM_ID.len() + 4 + 4;
+
+    fn compressed(raw: &[u8]) -> Vec<u8> {
+        let mut framed = Framed::new(true).unwrap();
+        framed.write(raw).unwrap();
+        framed.finish().unwrap()
+    }
+
+    /// What compresses best becomes some twenty times as long: no stream can claim more.
+    #[test]
+    fn s_39_a_stream_expands_in_proportion() {
+        let raw = vec![0; 8 << 20];
+        let stored = compressed(&raw);
+        let mut expanded = Vec::new();
+        let peak = measure(|| expanded = expand(true, false, &stored, 0).unwrap().into_owned()).bytes_max;
+        assert!(expanded == raw && raw.len() < 30 * stored.len(), "{} of {}", raw.len(), stored.len());
+        // It grows by doubling, and the old half is there while it is copied.
+        assert!(peak < 25 << 20, "{peak}");
+    }
+
+    #[test]
+    fn s_39_a_chunk_that_declares_another_size_is_refused() {
+        let stored = compressed(&[5; 60_000]);
+        assert_eq!(&stored[DECLARED_AT..DECLARED_AT + 3], [0xE0, 0xD4, 0x03], "60,000 as a varint");
+        let huge: [&[u8]; 5] = [
+            &[0xDF, 0xD4, 0x03],
+            &[0xE1, 0xD4, 0x03],
+            &[0xFF, 0xFF, 0x03],
+            &[0x80, 0x80, 0x40],
+            &[0xFF, 0xFF, 0xFF, 0xFF, 0x0F],
+        ];
+        for declared in huge {
+            let mut lying = stored.clone();
+            lying[DECLARED_AT..DECLARED_AT + declared.len()].copy_from_slice(declared);
+            let mut error = None;
+            let peak = measure(|| error = expand(true, false, &lying, 0).err()).bytes_max;
+            assert_eq!(error.map(|error| error.kind()), Some(crate::ErrorKind::Corrupt), "{declared:?}");
+            assert!(peak < 1 << 20, "{declared:?}: {peak}");
+        }
+    }
+
+    /// However the stream is cut into chunks, and at every border: an empty end is no end too early.
+    #[test]
+    fn s_32_chunks_of_any_length_are_one_stream() {
+        for lengths in [[0, 0, 0], [1, 0, 65_536], [65_535, 1, 0], [65_536, 0, 1], [65_537, 65_535, 65_536]] {
+            let raw: Vec<u8> =
+                (0..lengths.iter().sum::<usize>()).map(|number| u8::try_from(number / 7 % 256).unwrap()).collect();
+            let (mut stream, mut rest) = (STREAM_ID.to_vec(), raw.as_slice());
+            for length in lengths {
+                let (piece, left) = rest.split_at(length);
+                stream.extend(compress_inside(piece).unwrap());
+                rest = left;
+            }
+            assert!(*expand(true, false, &stream, 0).unwrap() == raw, "{lengths:?}");
+            let inside = &stream[STREAM_ID.len()..];
+            assert!(*expand(true, true, inside, 0).unwrap() == raw, "{lengths:?} inside a stream");
+        }
+    }
+}

@@ -70,10 +70,15 @@ pub(super) fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Gives the content of a file to `take`, a chunk at a time. A file that became longer meanwhile is read to the length it
 /// had; one that became shorter is an error.
-pub(super) fn read(file: &LocalFile, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+pub(super) fn read(file: &LocalFile, take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let input = File::open(&file.path).map_err(|error| failed("cannot read", &file.path, error))?;
+    read_from(input, file, take)
+}
+
+fn read_from(input: impl Read, file: &LocalFile, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let LocalFile { path, length, .. } = file;
     let reading = |error| failed("cannot read", path, error);
-    let mut input = File::open(path).map_err(reading)?.take(*length);
+    let mut input = input.take(*length);
     let mut chunk = vec![0; CHUNK_BYTES.min(usize::try_from(*length).unwrap_or(usize::MAX))];
     let mut left = *length;
     while left > 0 {
@@ -99,4 +104,40 @@ pub(super) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
     Error::unavailable(format!("{what} the local file or directory: {error}{next}"))
         .in_file(path.display())
         .because(error)
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use super::*;
+    use crate::storage::fault::Trickle;
+
+    /// However its bytes trickle in, a file is taken whole: an empty one, and those around the length of a chunk.
+    #[test]
+    fn s_32_a_file_is_copied_in_pieces() {
+        let most = CHUNK_BYTES + 1;
+        let bytes: Vec<u8> = (0..most).map(|number| (number % 251) as u8).collect();
+        for (length, seeds) in [(0, 4), (1, 20), (3_000, 20), (CHUNK_BYTES - 1, 2), (CHUNK_BYTES, 2), (most, 2)] {
+            let file = LocalFile { name: FileName::Current, path: "made up".into(), length: length as u64 };
+            for seed in 1..=seeds {
+                let mut copy = Vec::new();
+                read_from(Trickle::new(bytes.as_slice(), seed), &file, |piece| {
+                    assert!(!piece.is_empty());
+                    copy.extend_from_slice(piece);
+                    Ok(())
+                })
+                .unwrap();
+                assert!(copy == bytes[..length], "{length} bytes, seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn s_32_a_file_that_became_shorter_is_an_error() {
+        let file = LocalFile { name: FileName::Current, path: "made up".into(), length: 100 };
+        for length in [0, 1, 99] {
+            let input = Trickle::new(io::repeat(7).take(length), length);
+            let error = read_from(input, &file, |_| Ok(())).unwrap_err();
+            assert!(error.message().contains(&format!("{} bytes less", 100 - length)), "{error}");
+        }
+    }
 }

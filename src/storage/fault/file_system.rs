@@ -28,8 +28,12 @@ impl FaultFileSystem {
 
 impl FaultPlan {
     fn perform<T>(&self, action: Action, path: &str, run: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        match self.begin(action, path) {
-            Verdict::Pass => run(),
+        self.perform_as(self.begin(action, path), run)
+    }
+
+    fn perform_as<T>(&self, verdict: Verdict, run: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match verdict {
+            Verdict::Pass | Verdict::Cut { .. } => run(),
             Verdict::Before | Verdict::Half { .. } => Err(self.io_error()),
             Verdict::After => run().and_then(|_| Err(self.io_error())),
         }
@@ -98,7 +102,8 @@ impl FileSystem for FaultFileSystem {
     }
 
     fn read_file(&self, path: &str) -> io::Result<Blob> {
-        self.perform(Action::ReadFile, path, || self.inner.read_file(path))
+        let verdict = self.plan.begin(Action::ReadFile, path);
+        self.plan.perform_as(verdict, || self.inner.read_file(path)).map(|blob| verdict.cut(blob))
     }
 }
 
@@ -112,7 +117,7 @@ impl File for FaultFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.plan.state().audit.file_written(&self.path);
         match self.plan.begin(Action::WriteFile, &self.path) {
-            Verdict::Pass => self.inner.write(bytes),
+            Verdict::Pass | Verdict::Cut { .. } => self.inner.write(bytes),
             Verdict::Before => Err(self.plan.io_error()),
             Verdict::After => self.inner.write(bytes).and_then(|_| Err(self.plan.io_error())),
             Verdict::Half { fail } => {

@@ -33,16 +33,19 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
+use crate::storage::Blob;
 
 mod audit;
 mod disk;
 mod file_system;
 mod object;
+mod trickle;
 
 use audit::Audit;
 pub use disk::{Disk, Moment};
 pub use file_system::FaultFileSystem;
 pub use object::FaultStorage;
+pub use trickle::Trickle;
 
 /// How an operation goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,12 +63,19 @@ pub enum Fault {
     CrashBefore,
     /// It is done and reported as failed, and no operation after it is done.
     CrashAfter,
+    /// Reading an object or file gives the first half of its bytes and says nothing; nothing else is affected.
+    ShortRead,
+    /// Reading an object or file gives no bytes and says nothing; nothing else is affected.
+    EmptyRead,
 }
 
 impl Fault {
-    /// Every fault.
+    /// Every fault of a storage that says what it did.
     pub const ALL: [Fault; 6] =
         [Fault::FailBefore, Fault::FailAfter, Fault::Partial, Fault::Short, Fault::CrashBefore, Fault::CrashAfter];
+
+    /// Faults of a storage that gives less than there is and does not say so.
+    pub const READS: [Fault; 2] = [Fault::ShortRead, Fault::EmptyRead];
 }
 
 /// What an operation does. The first nine are those of a storage and its writers, the others those of a file system and
@@ -141,6 +151,21 @@ enum Verdict {
     Half {
         fail: bool,
     },
+    /// Of what is read, the first half or nothing.
+    Cut {
+        empty: bool,
+    },
+}
+
+impl Verdict {
+    /// What a reader gets to see.
+    fn cut(self, blob: Blob) -> Blob {
+        match self {
+            Verdict::Cut { empty: true } => Blob::from(Vec::new()),
+            Verdict::Cut { empty: false } => Blob::from(half(&blob).to_vec()),
+            _ => blob,
+        }
+    }
 }
 
 impl FaultPlan {
@@ -221,10 +246,13 @@ impl FaultPlan {
         state.log.push(Operation { action, path: path.to_owned(), fault });
         state.crashed |= matches!(fault, Some(Fault::CrashBefore | Fault::CrashAfter));
         let is_write = matches!(action, Action::Write | Action::WriteFile);
+        let is_read = matches!(action, Action::Open | Action::ReadFile);
         match fault {
             Some(Fault::Partial) if is_write => Verdict::Half { fail: true },
             Some(Fault::Short) if action == Action::WriteFile => Verdict::Half { fail: false },
-            None | Some(Fault::Short) => Verdict::Pass,
+            Some(Fault::ShortRead) if is_read => Verdict::Cut { empty: false },
+            Some(Fault::EmptyRead) if is_read => Verdict::Cut { empty: true },
+            None | Some(Fault::Short | Fault::ShortRead | Fault::EmptyRead) => Verdict::Pass,
             Some(Fault::FailBefore | Fault::Partial | Fault::CrashBefore) => Verdict::Before,
             Some(Fault::FailAfter | Fault::CrashAfter) => Verdict::After,
         }
@@ -243,7 +271,7 @@ impl FaultPlan {
     }
 }
 
-/// The part of a write that gets through before it is broken off.
+/// The part that gets through before it is broken off.
 fn half(bytes: &[u8]) -> &[u8] {
     bytes.get(..bytes.len().div_ceil(2)).unwrap_or_default()
 }

@@ -25,8 +25,12 @@ impl<S: Storage> FaultStorage<S> {
 
 impl FaultPlan {
     fn call<T>(&self, action: Action, path: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
-        match self.begin(action, path) {
-            Verdict::Pass => run(),
+        self.call_as(self.begin(action, path), action, path, run)
+    }
+
+    fn call_as<T>(&self, verdict: Verdict, action: Action, path: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        match verdict {
+            Verdict::Pass | Verdict::Cut { .. } => run(),
             Verdict::Before | Verdict::Half { .. } => Err(self.not_done(path)),
             Verdict::After => run().and_then(|_| match action {
                 Action::Open | Action::Length | Action::List => Err(self.not_done(path)),
@@ -44,7 +48,7 @@ impl<S: Storage> Storage for FaultStorage<S> {
 
     fn commit(&self, path: &ObjectPath, bytes: &[u8]) -> CommitOutcome {
         match self.plan.begin(Action::Commit, path.as_str()) {
-            Verdict::Pass => self.inner.commit(path, bytes),
+            Verdict::Pass | Verdict::Cut { .. } => self.inner.commit(path, bytes),
             Verdict::Before | Verdict::Half { .. } => CommitOutcome::NotCommitted(self.plan.not_done(path.as_str())),
             Verdict::After => match self.inner.commit(path, bytes) {
                 CommitOutcome::Committed => CommitOutcome::Unknown(self.plan.done(path.as_str())),
@@ -54,7 +58,9 @@ impl<S: Storage> Storage for FaultStorage<S> {
     }
 
     fn open(&self, path: &ObjectPath) -> Result<Blob> {
-        self.plan.call(Action::Open, path.as_str(), || self.inner.open(path))
+        let verdict = self.plan.begin(Action::Open, path.as_str());
+        let opened = self.plan.call_as(verdict, Action::Open, path.as_str(), || self.inner.open(path));
+        opened.map(|blob| verdict.cut(blob))
     }
 
     fn link(&self, path: &ObjectPath, to: &Path) -> Result<bool> {
@@ -76,6 +82,10 @@ impl<S: Storage> Storage for FaultStorage<S> {
 
     fn persist(&self, path: &ObjectPath) -> Result<()> {
         self.plan.call(Action::Persist, path.as_str(), || self.inner.persist(path))
+    }
+
+    fn persist_deletions(&self, prefix: &ObjectPath) -> Result<()> {
+        self.plan.call(Action::Persist, prefix.as_str(), || self.inner.persist_deletions(prefix))
     }
 
     fn created_ms(&self, path: &ObjectPath) -> Result<Option<i64>> {
@@ -106,7 +116,7 @@ impl ObjectWriter for FaultWriter {
         }
         let path = self.path.as_str();
         let written = match self.plan.begin(Action::Write, path) {
-            Verdict::Pass => self.inner.write(bytes),
+            Verdict::Pass | Verdict::Cut { .. } => self.inner.write(bytes),
             Verdict::Before => Err(self.plan.not_done(path)),
             Verdict::After => self.inner.write(bytes).and_then(|()| Err(self.plan.not_done(path))),
             Verdict::Half { .. } => self.inner.write(half(bytes)).and_then(|()| Err(self.plan.not_done(path))),

@@ -231,13 +231,18 @@ fn read_or_map(file: &std::fs::File, length: u64, map: bool) -> io::Result<Blob>
     {
         return Ok(Blob::mapped(mapping));
     }
+    read_whole(file, length).map(Blob::from)
+}
+
+/// As many bytes as there are, up to `length`.
+fn read_whole(input: impl Read, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more, so that the end is seen without growing. A length that was made up costs an error, not an abort.
     let capacity = usize::try_from(length).map_or(usize::MAX, |length| length.saturating_add(1));
     bytes.try_reserve_exact(capacity).map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
-    file.take(length).read_to_end(&mut bytes)?;
+    input.take(length).read_to_end(&mut bytes)?;
     bytes.shrink_to_fit();
-    Ok(Blob::from(bytes))
+    Ok(bytes)
 }
 
 /// A file being written.
@@ -313,4 +318,30 @@ fn not_a_directory(parent: &OwnedFd, name: &str, error: Errno) -> io::Error {
 
 fn refuse(kind: FileKind) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{kind}, not a regular file"))
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use super::*;
+    use crate::storage::fault::Trickle;
+
+    /// However the bytes trickle in, what is read is what was there when the file was opened, or all that is left of it.
+    #[test]
+    fn s_32_an_object_is_read_in_pieces() {
+        let bytes: Vec<u8> = (0..10_000_u32).map(|number| number as u8).collect();
+        for seed in 0..20 {
+            for length in [0, 1, 31, 32, 33, 8_192, 9_999, 10_000] {
+                let read = read_whole(Trickle::new(bytes.as_slice(), seed), length as u64).unwrap();
+                assert!(read == bytes[..length], "{length} bytes, seed {seed}");
+            }
+            assert!(read_whole(Trickle::new(bytes.as_slice(), seed), 20_000).unwrap() == bytes);
+        }
+    }
+
+    /// A length that the file system made up costs an error.
+    #[test]
+    fn s_39_a_length_that_is_not_true_reserves_nothing() {
+        let error = read_whole(io::empty(), u64::MAX).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+    }
 }

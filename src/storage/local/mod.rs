@@ -199,6 +199,20 @@ impl Storage for LocalStorage {
         synced.map_err(|error| self.0.failed(path.as_str(), error, "cannot make the object durable"))
     }
 
+    /// Syncs the directory, or what is left above it.
+    fn persist_deletions(&self, prefix: &ObjectPath) -> Result<()> {
+        let mut directory = Some(prefix.clone());
+        loop {
+            let name = directory.as_ref().map_or("", ObjectPath::as_str);
+            match self.0.files.sync_directory(name) {
+                Err(error) if is_absent(&error) && directory.is_some() => {
+                    directory = directory.as_ref().and_then(ObjectPath::parent);
+                }
+                synced => return synced.map_err(|error| self.0.failed(name, error, "cannot make deletions durable")),
+            }
+        }
+    }
+
     fn created_ms(&self, path: &ObjectPath) -> Result<Option<i64>> {
         let modified = self.0.files.modified_ms(path.as_str());
         match modified {

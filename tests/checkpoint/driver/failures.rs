@@ -37,8 +37,10 @@ fn a_fault_at_any_operation_loses_nothing() {
     let counted = FaultPlan::none();
     assert!(run(&over(&MemoryStorage::new(64 << 20), counted.clone())).is_some());
     let mut faults = 0;
-    for number in 0..counted.count() {
-        for fault in [Fault::FailBefore, Fault::FailAfter, Fault::CrashBefore, Fault::CrashAfter] {
+    for (number, operation) in (0..).zip(counted.log()) {
+        let reads = if operation.action == Action::Open { &Fault::READS[..] } else { &[] };
+        let told = [Fault::FailBefore, Fault::FailAfter, Fault::CrashBefore, Fault::CrashAfter];
+        for fault in told.into_iter().chain(reads.iter().copied()) {
             let memory = MemoryStorage::new(64 << 20);
             let plan = FaultPlan::at(number, fault);
             let acknowledged = run(&over(&memory, plan.clone()));
