@@ -60,6 +60,7 @@ fn find(mistake: Mistake) -> Option<String> {
     let cases = [
         scenarios::CASES,
         script::CASES,
+        driver::answers::CASES,
         driver::claims::CASES,
         driver::failures::CASES,
         driver::life::CASES,

@@ -1,5 +1,6 @@
 //! The driver on real storages: what it stores, deletes, finds again and refuses.
 
+pub(super) mod answers;
 mod backends;
 pub(super) mod claims;
 pub(super) mod failures;

@@ -1,10 +1,9 @@
 //! Bugs that others had, driven through the real driver on a real storage.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use millpond::checkpoint::driver::{LocalPlaces, Origin, Setup, Start};
+use millpond::checkpoint::driver::{LocalPlaces, Origin, Setup};
 use millpond::checkpoint::inventory::dispose;
 use millpond::checkpoint::pending::{Kind, Savepoint, SavepointFormat};
 use millpond::checkpoint::restore::ClaimMode;
@@ -147,137 +146,6 @@ fn s_08_the_driver_leaves_no_orphans_of_a_cancelled_checkpoint() {
     }
     world.checkpoint();
     assert_eq!(read_at(&storage, &checkpoint_of(JOB, 4)).unwrap(), world.state);
-}
-
-/// What a storage answers to a conditional create.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    /// Applied, and said so.
-    Done,
-    /// Not applied: somebody else writes the name at this moment (409). Looks like a taken name.
-    Conflict,
-    /// Not applied, for whatever reason (503).
-    Refused,
-    /// Not applied, and the answer was lost.
-    LostBefore,
-    /// Applied, and the answer was lost.
-    LostAfter,
-    /// Applied, the request was delivered twice, and the second delivery found the name taken (412).
-    Repeated,
-}
-
-/// A storage that answers the creation of manifests as told.
-struct Answering {
-    inner: Arc<dyn Storage>,
-    answers: Mutex<Vec<Answer>>,
-    /// Stored in place of the manifest before the first answer.
-    foreign: Mutex<Option<Vec<u8>>>,
-}
-
-impl fmt::Debug for Answering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "answering {:?}", self.inner)
-    }
-}
-
-impl Storage for Answering {
-    fn create(&self, path: &ObjectPath) -> Result<Box<dyn ObjectWriter>> {
-        self.inner.create(path)
-    }
-
-    fn commit(&self, path: &ObjectPath, bytes: &[u8]) -> CommitOutcome {
-        if !path.as_str().ends_with("_metadata") {
-            return self.inner.commit(path, bytes);
-        }
-        if let Some(foreign) = self.foreign.lock().unwrap().take() {
-            let _ = self.inner.commit(path, &foreign);
-        }
-        let mut answers = self.answers.lock().unwrap();
-        let answer = if answers.is_empty() { Answer::Done } else { answers.remove(0) };
-        let taken = || CommitOutcome::NotCommitted(Error::invalid_input("an object of this name exists"));
-        let lost = || CommitOutcome::Unknown(Error::uncertain("the answer was lost"));
-        match answer {
-            Answer::Done => self.inner.commit(path, bytes),
-            Answer::Conflict => taken(),
-            Answer::Refused => CommitOutcome::NotCommitted(Error::unavailable("try again")),
-            Answer::LostBefore => lost(),
-            Answer::LostAfter => {
-                let _ = self.inner.commit(path, bytes);
-                lost()
-            }
-            Answer::Repeated => {
-                let _ = self.inner.commit(path, bytes);
-                taken()
-            }
-        }
-    }
-
-    fn open(&self, path: &ObjectPath) -> Result<Blob> {
-        self.inner.open(path)
-    }
-
-    fn length(&self, path: &ObjectPath) -> Result<Option<u64>> {
-        self.inner.length(path)
-    }
-
-    fn list(&self, prefix: Option<&ObjectPath>) -> Result<Vec<ObjectInfo>> {
-        self.inner.list(prefix)
-    }
-
-    fn delete(&self, path: &ObjectPath) -> Result<()> {
-        self.inner.delete(path)
-    }
-}
-
-/// Whatever the storage answers to the creation of the manifest, a read decides: not there is tried again, ours is success,
-/// somebody else's is the end of this coordinator (S-17).
-#[test]
-fn s_17_the_driver_decides_every_answer_to_a_conditional_create_by_reading() {
-    use Answer::{Conflict, LostAfter, LostBefore, Refused, Repeated};
-    for first in [Conflict, Refused, LostBefore, LostAfter, Repeated] {
-        for second in [Answer::Done, Conflict, Refused, LostBefore, LostAfter, Repeated] {
-            for is_foreign in [false, true] {
-                let inner = memory();
-                let answering = Arc::new(Answering {
-                    inner: Arc::clone(&inner),
-                    answers: Mutex::new(vec![first, second]),
-                    foreign: Mutex::new(is_foreign.then(|| b"something else".to_vec())),
-                });
-                let storage: Arc<dyn Storage> = answering;
-                let mut world = World::open(setup(&storage, JOB, 1, 1), 0).unwrap();
-                world.put(1, "a");
-                let id = world.checkpoint();
-                let what = format!("{first:?}, {second:?}, foreign {is_foreign}");
-                assert_eq!(world.driver.is_passed_over(), is_foreign, "{what}");
-                assert_eq!(world.told.completed == [id], !is_foreign, "{what}");
-                if !is_foreign {
-                    assert_eq!(read_at(&inner, &checkpoint_of(JOB, id)).unwrap(), world.state, "{what}");
-                    drop(world);
-                    assert_eq!(World::open(setup(&inner, JOB, 2, 1), 10).unwrap().state[&1], "a", "{what}");
-                }
-            }
-        }
-    }
-}
-
-/// A checkpoint whose manifest nobody ever sees arrive is sealed, and a manifest that arrives after that does not count.
-#[test]
-fn a_manifest_that_arrives_after_its_seal_is_not_there() {
-    let inner = memory();
-    let answers = Mutex::new(vec![Answer::LostBefore; 3]);
-    let storage: Arc<dyn Storage> =
-        Arc::new(Answering { inner: Arc::clone(&inner), answers, foreign: Mutex::new(None) });
-    let mut world = World::open(setup(&storage, JOB, 1, 1), 0).unwrap();
-    world.put(1, "a");
-    let id = world.checkpoint();
-    assert_eq!((&world.told.completed[..], &world.told.aborted[..]), (&[][..], &[id][..]));
-    let slot = path(&format!("{}/_metadata", checkpoint_of(JOB, id)));
-    let late = inner.commit(&slot, b"the manifest, late");
-    assert!(matches!(late, CommitOutcome::NotCommitted(_)), "{late:?}");
-    assert!(matches!(world.driver.start().unwrap(), Start::Empty));
-    world.checkpoint();
-    drop(world);
-    assert_eq!(World::open(setup(&inner, JOB, 2, 1), 10).unwrap().state[&1], "a");
 }
 
 /// How a checkpoint is broken.
@@ -444,11 +312,6 @@ pub(in crate::checkpoint) const CASES: &[(&str, fn())] = &[
         "s_08_the_driver_leaves_no_orphans_of_a_cancelled_checkpoint",
         s_08_the_driver_leaves_no_orphans_of_a_cancelled_checkpoint,
     ),
-    (
-        "s_17_the_driver_decides_every_answer_to_a_conditional_create_by_reading",
-        s_17_the_driver_decides_every_answer_to_a_conditional_create_by_reading,
-    ),
-    ("a_manifest_that_arrives_after_its_seal_is_not_there", a_manifest_that_arrives_after_its_seal_is_not_there),
     (
         "s_10_the_driver_passes_over_nothing_that_it_cannot_read",
         s_10_the_driver_passes_over_nothing_that_it_cannot_read,
