@@ -130,12 +130,14 @@ pub enum Mistake {
     RecordNotPersisted,
     /// Ids are used before they are reserved (S-14).
     IdsNotReserved,
+    /// A claimed snapshot counts as deleted before its deletion is durable.
+    OriginForgottenTooSoon,
 }
 
 #[cfg(feature = "test-util")]
 impl Mistake {
     /// Every mistake.
-    pub const ALL: [Mistake; 61] = [
+    pub const ALL: [Mistake; 62] = [
         Mistake::ReusesAnything,
         Mistake::AcceptsTwoContents,
         Mistake::AcceptsTwoPendingContents,
@@ -197,5 +199,6 @@ impl Mistake {
         Mistake::NeverPassedOver,
         Mistake::RecordNotPersisted,
         Mistake::IdsNotReserved,
+        Mistake::OriginForgottenTooSoon,
     ];
 }

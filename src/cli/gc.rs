@@ -7,6 +7,7 @@ use clap::Args;
 use millpond::Error;
 use millpond::checkpoint::inventory::sweep::Sweep;
 use millpond::clock::{Clock, SystemClock};
+use millpond::random::SystemRandom;
 use serde::Serialize;
 
 use super::Outcome;
@@ -18,12 +19,16 @@ const AFTER_HELP: &str = "\
 A running job cleans up after itself. This is for what is left when none runs any more: files of checkpoints that were never \
 completed, checkpoints that were replaced and not deleted, temporary files and uploads of writers that died.
 
+A job that did not end in order and stored anything within the given age may be running, and is left alone. Any other is taken \
+over while it is cleaned up: should it run after all, it fails with \"another coordinator has taken over\", and goes on from \
+its latest checkpoint when it is started again.
+
 Deleted is only what has a name that millpond gives, what no checkpoint that counts names, and what is older than the given \
 age. That age must be longer than any checkpoint may take (its timeout), because the files of a checkpoint that is being \
 taken are named by nobody yet; and longer than the clocks of the machines may differ. Should it be too short all the same, a \
 checkpoint fails to complete; a completed one is never touched, and neither is a savepoint. A job with a checkpoint whose \
 manifest cannot be read is left alone: what that names is not known. So is what lies in taskowned/: only the tasks that wrote \
-it know whether they need it.
+it know whether they need it. 0s says that nothing runs.
 
 DURATION is a number and a unit: 90s, 30m, 12h, 7d.
 
@@ -88,10 +93,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Err(Failure::usage("name the directory with the jobs in it, not that of one job"));
     }
     let now_ms = SystemClock.now_ms();
-    let sweep =
+    let mut sweep =
         Sweep::plan(&base.storage, now_ms, arguments.older_than.unwrap_or(0)).map_err(|error| base.failure(&error))?;
     if !arguments.dry_run {
-        sweep.carry_out(&base.storage).map_err(|error| base.failure(&error))?;
+        sweep = sweep.carry_out(&base.storage, &SystemRandom, now_ms).map_err(|error| base.failure(&error))?;
     }
     let report = report(&base, &sweep, !arguments.dry_run);
     let mut out = Output::new();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use millpond::checkpoint::config::Termination;
 use millpond::checkpoint::driver::Setup;
 use millpond::checkpoint::pending::Kind;
 use millpond::random::SystemRandom;
@@ -22,6 +23,13 @@ struct Left {
 }
 
 fn leave() -> Left {
+    let (left, mut world) = leave_running();
+    world.driver.terminate(world.now_ms, Termination::Suspended, &mut world.told).unwrap();
+    left
+}
+
+/// The same, with the coordinator that has not ended.
+fn leave_running() -> (Left, World) {
     let base = tempfile::tempdir().unwrap();
     let storage: Arc<dyn Storage> = Arc::new(LocalStorage::create(base.path()).unwrap());
     let mut world = World::open(Setup { grace_ms: u64::MAX, ..setup(&storage, JOB, 1, 2) }, 0).unwrap();
@@ -36,7 +44,7 @@ fn leave() -> Left {
     let id = world.trigger(Kind::Checkpoint);
     world.acknowledge_one(id, 0);
     fs::write(base.path().join("notes.txt"), "mine").unwrap();
-    Left { base, savepoint, state }
+    (Left { base, savepoint, state }, world)
 }
 
 impl Left {
@@ -133,7 +141,9 @@ fn gc_deletes_what_is_old_and_named_by_nobody() {
     let output = millpond(&["gc", left.path(), "--older-than", "0s"]).output();
     assert!(output.contains("leftover of a writer") && output.contains("file that no checkpoint names"), "{output}");
     let planned = ["objects", "leftovers", "manifests"].map(|kind| dry[kind].as_array().unwrap().clone()).concat();
-    let gone: Vec<PathBuf> = before.iter().filter(|file| !file.exists()).cloned().collect();
+    // Beside what was planned, old records of the job go.
+    let gone = before.iter().filter(|file| !file.exists() && !text(file).contains("/control/"));
+    let gone: Vec<PathBuf> = gone.cloned().collect();
     assert_eq!(gone.len(), planned.len());
     assert!(planned.iter().all(|item| gone.contains(&PathBuf::from(item["path"].as_str().unwrap()))), "{dry}");
     assert_eq!(read_directory(&left.checkpoint(2)), left.state);
@@ -142,6 +152,36 @@ fn gc_deletes_what_is_old_and_named_by_nobody() {
     assert!(left.base.path().join("notes.txt").exists());
     let again = millpond(&["gc", left.path(), "--older-than", "0s", "--json"]).json();
     assert_eq!((&again["bytes"], &again["objects"]), (&json!(0), &json!([])));
+}
+
+/// A coordinator that may live is left alone; one that lives although it has been silent for long is passed over before
+/// anything is deleted, and nothing that counts is lost (S-11, S-14).
+#[test]
+fn gc_leaves_a_running_job_alone_or_passes_it_over() {
+    let (left, mut world) = leave_running();
+    let before = left.files();
+    let ran = millpond(&["gc", left.path(), "--older-than", "1h"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (3, ""), "{ran:?}");
+    for part in ["left alone  job", "it may be running: its coordinator (epoch 1)", "deleted 0 files"] {
+        assert!(ran.stdout.contains(part), "{part}: {ran:?}");
+    }
+    assert_eq!(left.files(), before);
+
+    let output = millpond(&["gc", left.path(), "--older-than", "0s"]).output();
+    assert!(output.contains("deleted 1 file,"), "{output}");
+    world.put(3, "in vain");
+    let id = world.trigger(Kind::Checkpoint);
+    world.acknowledge_one(id, 0);
+    world.acknowledge_one(id, 1);
+    world.settle();
+    assert!(world.driver.is_passed_over());
+    assert!(world.told.failures[0].contains("another coordinator"), "{:?}", world.told.failures);
+    assert_eq!(world.told.completed, [1, 2]);
+    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(left.base.path()).unwrap());
+    let next = World::open(setup(&storage, JOB, 2, 2), 10).unwrap();
+    assert_eq!(next.state, left.state);
+    // The id that was used in vain is not given again.
+    assert!(next.driver.coordinator().next_id().0 > id);
 }
 
 #[test]

@@ -258,7 +258,7 @@ fn no_collector_touches_what_tasks_own() {
     assert!(storage.length(&checkpoint_of(JOB, newest).join("_metadata").unwrap()).unwrap().is_none(), "not collected");
     let sweep = Sweep::plan(&storage, i64::MAX, 0).unwrap();
     assert_eq!((sweep.task_owned, sweep.task_owned_bytes), (1, 4));
-    sweep.carry_out(&storage).unwrap();
+    sweep.carry_out(&storage, &millpond::random::SystemRandom, 0).unwrap();
     assert_eq!(owned.read(&kept).unwrap().as_slice(), b"kept");
     let inventory = Inventory::read(&storage).unwrap();
     let job = inventory.jobs.iter().find(|job| job.id == JOB).unwrap();

@@ -32,6 +32,8 @@ pub(super) struct Chain {
     layout: JobLayout,
     last: Record,
     first: CheckpointId,
+    /// Whether the job was given back, or may have been.
+    released: bool,
     never_passed_over: bool,
     never_persists: bool,
 }
@@ -93,6 +95,7 @@ impl Chain {
                         layout,
                         last: wanted,
                         first,
+                        released: false,
                         never_passed_over: false,
                         never_persists: false,
                     });
@@ -149,6 +152,15 @@ impl Chain {
         Err(Error::unavailable("the record could not be stored under any number"))
     }
 
+    /// The last record: nobody coordinates the job any more. Ids from `unused` on were not given.
+    pub(super) fn release(&mut self, now_ms: i64, unused: CheckpointId) -> Result<()> {
+        self.released = true;
+        self.append(now_ms, |record| {
+            record.reserved = unused.max(record.below);
+            record.holder = Record::NOBODY;
+        })
+    }
+
     /// Whether no other coordinator has taken over.
     pub(super) fn is_current(&self) -> Result<bool> {
         let found = read(&*self.storage, &self.layout)?.ok_or_else(|| vanished(&self.layout))?;
@@ -156,7 +168,8 @@ impl Chain {
     }
 
     fn is_own(&self, record: &Record) -> bool {
-        (record.epoch, record.holder) == (self.last.epoch, self.last.holder) || self.never_passed_over
+        let is_holder = record.holder == self.last.holder || self.released && record.is_released();
+        record.epoch == self.last.epoch && is_holder || self.never_passed_over
     }
 
     /// Deletes records that no longer count.

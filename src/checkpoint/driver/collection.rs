@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chain::{self, Chain};
+use super::chain;
+use super::fence::{Fence, Wanted};
 use super::lease;
 use super::slot::{Found, Location};
 use super::{Driver, SeenOrphans};
@@ -200,6 +201,12 @@ impl Driver {
         let deleted = delete_snapshot(&location, origin.checkpoint, &*self.random, now_ms)?;
         collection.manifests.extend(deleted.manifests);
         collection.objects.extend(deleted.objects);
+        // As long as the deletion may be undone, the next start has to finish it.
+        if !self.errs(Mistake::OriginForgottenTooSoon) {
+            for directory in directories_of(&location) {
+                location.storage.persist_deletions(&directory)?;
+            }
+        }
         self.chain.append(now_ms, |record| record.claimed = false)?;
         self.elsewhere.remove(&origin.checkpoint);
         Ok(())
@@ -228,13 +235,13 @@ impl Collection {
 }
 
 /// What the job stored, without what its coordinators agree by.
-fn list(storage: &dyn Storage, layout: &JobLayout) -> Result<BTreeSet<ObjectPath>> {
+pub(super) fn list(storage: &dyn Storage, layout: &JobLayout) -> Result<BTreeSet<ObjectPath>> {
     let listed = storage.list(Some(&layout.root()))?.into_iter().map(|info| info.path);
     let is_control = |name: &ObjectPath| matches!(layout.member(name), Some(Member::Record(_) | Member::Lease));
     Ok(listed.filter(|name| !is_control(name)).collect())
 }
 
-fn role(layout: &JobLayout, name: &ObjectPath) -> Option<Role> {
+pub(super) fn role(layout: &JobLayout, name: &ObjectPath) -> Option<Role> {
     match layout.member(name)? {
         Member::Manifest(id) => Some(Role::Manifest(id)),
         Member::Exclusive(id) => Some(Role::Exclusive(id)),
@@ -244,7 +251,7 @@ fn role(layout: &JobLayout, name: &ObjectPath) -> Option<Role> {
     }
 }
 
-fn read_manifests(
+pub(super) fn read_manifests(
     storage: &dyn Storage,
     layout: &JobLayout,
     listing: &BTreeSet<ObjectPath>,
@@ -276,6 +283,12 @@ fn names(manifest: &Manifest, directory: &ObjectPath) -> Result<BTreeSet<ObjectP
     manifest.objects().map(|object| object_path(directory, object.scope, &object.name)).collect()
 }
 
+/// Where the objects of a snapshot lie.
+fn directories_of(location: &Location) -> Vec<ObjectPath> {
+    let shared = job_of(&location.directory).map(|(layout, _)| layout.shared());
+    [location.directory.clone()].into_iter().chain(shared).collect()
+}
+
 /// Deletes a snapshot that nobody needs any more: a savepoint with what it names, or a checkpoint of another job with what
 /// no other checkpoint of that job names. The other job's coordinator, if it still runs, is passed over first.
 pub(super) fn delete_snapshot(
@@ -286,7 +299,18 @@ pub(super) fn delete_snapshot(
 ) -> Result<Collection> {
     match job_of(&location.directory) {
         Some((layout, checkpoint)) if checkpoint == id => delete_checkpoint(location, layout, id, random, now_ms),
-        _ => delete_self_contained(location),
+        _ => {
+            let mut deleted = delete_self_contained(location)?;
+            // What a crash has brought back of an earlier deletion, without its manifest.
+            for info in location.storage.list(Some(&location.directory))? {
+                let is_inside = info.path.parent().as_ref() == Some(&location.directory);
+                if is_inside && layout::is_object_name(info.path.file_name()) {
+                    location.storage.delete(&info.path)?;
+                    deleted.objects.push(info.path);
+                }
+            }
+            Ok(deleted)
+        }
     }
 }
 
@@ -319,6 +343,7 @@ pub(in crate::checkpoint) fn delete_self_contained(location: &Location) -> Resul
     Ok(Collection { manifests: vec![slot], objects, ..Collection::default() })
 }
 
+/// What a crash has left of an earlier deletion goes as well: nobody writes there any more, so what no manifest names is old.
 fn delete_checkpoint(
     location: &Location,
     layout: JobLayout,
@@ -326,33 +351,8 @@ fn delete_checkpoint(
     random: &dyn crate::random::RandomSource,
     now_ms: i64,
 ) -> Result<Collection> {
-    let storage = &location.storage;
-    let chain = Chain::take_over(storage, layout, id.next(), random, now_ms)?;
-    let listing = list(&**storage, &layout)?;
-    let leases = lease::read_all(&**storage, &layout)?.into_iter().map(|(_, lease)| lease).collect();
-    let manifests = read_manifests(&**storage, &layout, &listing);
-    let is_there = |(other, content): (&CheckpointId, &Content<_>)| {
-        (*other != id && matches!(content, Content::Names(_))).then_some(*other)
-    };
-    let view = View {
-        listing: Some(listing),
-        next_id: chain.first_id(),
-        boundary: id.next(),
-        kept: manifests.iter().filter_map(is_there).collect(),
-        manifests,
-        leases,
-        epoch: chain.last().epoch,
-        highest_epoch: chain.last().epoch,
-        seen: SeenOrphans::new(),
-        now_ms,
-        // Orphans are left to whoever collects that job.
-        grace_ms: u64::MAX,
-        #[cfg(feature = "test-util")]
-        planted: None,
-    };
-    let plan = gc::plan(&view, |name| role(&layout, name))?;
-    for name in plan.manifests.iter().chain(&plan.objects) {
-        storage.delete(name).map_err(|error| error.in_file(name))?;
-    }
-    Ok(Collection { orphans: 0, ..Collection::of(&plan) })
+    let mut fence = Fence::raise(&location.storage, layout, random, now_ms)?;
+    let deleted = fence.collect(Wanted { gone: Some(id), seen: &BTreeMap::new(), grace_ms: 0 }, now_ms)?;
+    fence.lower(now_ms)?;
+    Ok(Collection { orphans: 0, ..deleted })
 }

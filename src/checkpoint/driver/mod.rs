@@ -25,6 +25,7 @@
 mod chain;
 mod collection;
 mod engine;
+mod fence;
 mod lease;
 mod opening;
 mod publication;
@@ -54,6 +55,7 @@ pub(super) use collection::delete_self_contained;
 #[cfg(unix)]
 pub use engine::LocalPlaces;
 pub use engine::{Completed, Engine, Places};
+pub(super) use fence::{Fence, Wanted};
 pub use lease::ReadLease;
 pub use opening::{Opened, Origin, Restore, Setup};
 pub use slot::{Depth, Location};
@@ -205,8 +207,7 @@ impl Driver {
             return Err(Error::uncertain("it is not known whether a checkpoint was stored; the next start will tell"));
         }
         self.collect(now_ms)?;
-        let next_id = self.coordinator.next_id();
-        self.chain.append(now_ms, |record| record.reserved = next_id.max(record.below))
+        self.chain.release(now_ms, self.coordinator.next_id())
     }
 
     /// What the job restarts from after a failure.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::chain::{self, Chain};
 use super::collection::{Collector, job_of};
+use super::fence::Fence;
 use super::slot::{Depth, Location};
 use super::{Driver, Places, Start};
 use crate::checkpoint::config::Config;
@@ -392,7 +393,7 @@ impl Taken {
 
 /// A claimed checkpoint of another job: whoever coordinates that one must not delete it any more.
 fn take_from(setup: &Setup, location: &Location, now_ms: i64) -> Result<()> {
-    let Some((layout, id)) = job_of(&location.directory) else { return Ok(()) };
+    let Some((layout, _)) = job_of(&location.directory) else { return Ok(()) };
     if layout.job() == setup.job.id() {
         return Err(Error::invalid_input(format!(
             "{} is a checkpoint of this job itself; start it without a snapshot to go on from its latest one, or give it a \
@@ -400,7 +401,7 @@ fn take_from(setup: &Setup, location: &Location, now_ms: i64) -> Result<()> {
             location.directory
         )));
     }
-    Chain::take_over(&location.storage, layout, id.next(), &*setup.random, now_ms).map(|_| ())
+    Fence::raise(&location.storage, layout, &*setup.random, now_ms)?.lower(now_ms)
 }
 
 /// Whoever created the manifest may have died before it was durable. Once a record says that it counts, it has to stay.
@@ -409,7 +410,7 @@ fn make_durable(location: &Location, is_recorded: bool) -> Result<()> {
 }
 
 /// The highest number of a checkpoint of which anything is stored.
-fn highest_listed(storage: &dyn Storage, layout: JobLayout) -> Result<CheckpointId> {
+pub(super) fn highest_listed(storage: &dyn Storage, layout: JobLayout) -> Result<CheckpointId> {
     let listed = storage.list(Some(&layout.root()))?;
     let ids = listed.iter().filter_map(|info| match layout.member(&info.path) {
         Some(Member::Manifest(id) | Member::Exclusive(id)) => Some(id),

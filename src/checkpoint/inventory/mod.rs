@@ -280,6 +280,9 @@ impl Look<'_> {
 
 /// Deletes a savepoint: its manifest, then the objects that it names. Nothing else in its directory is touched, and nothing
 /// if it names an object outside of it, or if it is a checkpoint, which belongs to a job.
+///
+/// Refused as well if a job in this storage depends on it: one that was started from it and has claimed it, or has no checkpoint
+/// of its own yet.
 pub fn dispose(storage: &Arc<dyn Storage>, directory: &ObjectPath) -> Result<Collection> {
     let location = Location { place: String::new(), storage: Arc::clone(storage), directory: directory.clone() };
     let snapshot = location.open().map_err(|error| error.in_file(directory))?;
@@ -293,5 +296,28 @@ pub fn dispose(storage: &Arc<dyn Storage>, directory: &ObjectPath) -> Result<Col
         )
         .in_file(directory));
     }
+    check_unused(storage, directory).map_err(|error| error.in_file(directory))?;
     driver::delete_self_contained(&location)
+}
+
+/// Fails if the record of some job says that the job restarts from this snapshot.
+fn check_unused(storage: &Arc<dyn Storage>, directory: &ObjectPath) -> Result<()> {
+    let listed = storage.list(None)?;
+    let jobs = listed.iter().filter_map(|info| info.path.segments().next().and_then(layout::parse_job));
+    for job in jobs.collect::<BTreeSet<JobId>>() {
+        let layout = JobLayout::new(job);
+        let Some(record) = driver::read_record(&**storage, &layout)? else { continue };
+        let Some(origin) = &record.origin else { continue };
+        let counts = |id| id >= record.below || record.kept.binary_search(&id).is_ok();
+        let is_own = |path| matches!(layout.member(path), Some(Member::Manifest(id)) if counts(id));
+        let depends = record.claimed || !listed.iter().any(|info| is_own(&info.path));
+        if depends && origin.place.is_empty() && origin.directory == directory.as_str() {
+            let why = if record.claimed { "and has claimed it" } else { "and has no checkpoint of its own yet" };
+            return Err(Error::invalid_input(format!(
+                "job {job} was started from this savepoint {why}; wait for its next checkpoint, or delete the job's directory \
+                 first, if it is never to run again"
+            )));
+        }
+    }
+    Ok(())
 }

@@ -40,7 +40,8 @@ pub struct Record {
     pub number: u64,
     /// Epoch of the coordinator that stored it, from 1.
     pub epoch: u64,
-    /// Random number that tells this coordinator from another that drew the same epoch.
+    /// Random number that tells this coordinator from another that drew the same epoch; [`NOBODY`](Self::NOBODY) after it has
+    /// ended in order.
     pub holder: [u8; 16],
     /// When it was stored, in milliseconds since the Unix epoch, for people.
     pub created_ms: i64,
@@ -54,6 +55,16 @@ pub struct Record {
     pub origin: Option<Origin>,
     /// Whether the files of the origin belong to the job and are still there.
     pub claimed: bool,
+}
+
+impl Record {
+    /// The holder of a job that nobody coordinates.
+    pub const NOBODY: [u8; 16] = [0; 16];
+
+    /// Whether the coordinator that stored it has ended: until somebody takes over, the job does not run.
+    pub fn is_released(&self) -> bool {
+        self.holder == Self::NOBODY
+    }
 }
 
 /// A snapshot that a job was started from.

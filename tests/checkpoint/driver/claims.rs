@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use millpond::ErrorKind;
 use millpond::checkpoint::driver::{LocalPlaces, Origin, Setup};
+use millpond::checkpoint::inventory::dispose;
 use millpond::checkpoint::pending::Kind;
 use millpond::checkpoint::restore::ClaimMode;
 use millpond::ids::JobId;
+use millpond::storage::fault::{Action, Fault, FaultPlan, FaultStorage};
 use millpond::storage::{LocalStorage, MemoryStorage, ObjectPath, Storage};
 
 use crate::storage::fast_directory;
@@ -140,6 +142,77 @@ fn a_claimed_savepoint_goes_with_everything_it_names_and_nothing_else() {
     assert_eq!(read_at(&storage, &checkpoint_of(OTHER, world.kept()[0])).unwrap(), expected, "it is self-contained");
 }
 
+/// A savepoint that a job would have to be restored from stays, whoever wants it to go.
+#[test]
+fn a_savepoint_that_a_job_depends_on_is_not_disposed_of() {
+    for (claim, why) in [(ClaimMode::Claim, "has claimed it"), (ClaimMode::NoClaim, "no checkpoint of its own yet")] {
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(64 << 20));
+        let (_, savepoint) = leave(&storage);
+        let mut world = World::open(from(&storage, 5, &savepoint, claim), 100).unwrap();
+        let before = bytes_below(&storage, savepoint.as_str());
+        let error = dispose(&storage, &savepoint).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.message().contains(why) && error.message().contains(&OTHER.to_string()), "{error}");
+        assert!(bytes_below(&storage, savepoint.as_str()) == before);
+        world.checkpoint();
+        world.settle();
+        match claim {
+            ClaimMode::Claim => assert!(!there(&storage, &savepoint), "it belonged to the job"),
+            ClaimMode::NoClaim => drop(dispose(&storage, &savepoint).unwrap()),
+        }
+        assert!(!there(&storage, &savepoint));
+    }
+}
+
+/// A deletion that a crash undid is finished by the next start: what is left of a claimed snapshot without its manifest goes as
+/// well, and what other checkpoints name stays.
+#[test]
+fn what_a_crash_leaves_of_a_claimed_snapshot_goes_with_the_next_start() {
+    for is_savepoint in [false, true] {
+        let crashes = (0..).take_while(|number| undo_deletion(is_savepoint, *number)).count();
+        assert!(crashes > 0, "nothing is made durable");
+    }
+}
+
+/// The machine goes down when something is made durable for the given time after a claim; whether there was such a time.
+fn undo_deletion(is_savepoint: bool, number: u64) -> bool {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(64 << 20));
+    let (_, savepoint) = leave(&storage);
+    let claimed = if is_savepoint { savepoint } else { checkpoint_of(JOB, 2) };
+    let plan = FaultPlan::none();
+    let faulty: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&storage), plan.clone()));
+    drop(World::open(from(&faulty, 5, &claimed, ClaimMode::Claim), 100).unwrap());
+    // Another epoch than the former job's, whose object names this world would draw.
+    let mut world = World::open(from(&faulty, 5, &claimed, ClaimMode::Claim), 100).unwrap();
+    let mut before = bytes_below(&storage, claimed.as_str());
+    before.extend(bytes_below(&storage, &format!("{JOB}/shared")));
+    let earlier = plan.log().iter().filter(|operation| operation.action == Action::Persist).count() as u64;
+    let plan = plan.and_at_action(Action::Persist, earlier + number, Fault::CrashBefore);
+    world.put(1, "own");
+    let id = world.trigger(Kind::Checkpoint);
+    world.acknowledge(id);
+    world.settle();
+    assert_eq!(world.told.completed, [id], "{claimed}, crash {number}");
+    drop(world);
+    // Its manifest is gone for good, and its objects are back.
+    let is_gone = storage.length(&ObjectPath::parse(&format!("{claimed}/_metadata")).unwrap()).unwrap().is_none();
+    for (name, bytes) in before.iter().filter(|(name, _)| is_gone && !name.ends_with("_metadata")) {
+        if storage.length(&ObjectPath::parse(name).unwrap()).unwrap().is_none() {
+            super::world::commit(&storage, name, bytes);
+        }
+    }
+    let mut world = World::open(Setup { origin: None, ..from(&storage, 6, &claimed, ClaimMode::Claim) }, 200).unwrap();
+    assert_eq!(world.state[&1], "own", "{claimed}, crash {number}");
+    world.settle();
+    if plan.has_fired() {
+        assert!(!there(&storage, &claimed), "{claimed}, crash {number}");
+        let shared = names(&storage).iter().filter(|name| name.starts_with(&format!("{JOB}/shared"))).count();
+        assert_eq!(shared, if is_savepoint { 3 } else { 2 }, "{claimed}, crash {number}");
+    }
+    assert_eq!(read_at(&storage, &checkpoint_of(JOB, 1)).unwrap()[&2], "old");
+    plan.has_fired()
+}
+
 #[test]
 fn a_job_with_checkpoints_of_its_own_is_not_started_from_something_else() {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(64 << 20));
@@ -187,4 +260,9 @@ pub(in crate::checkpoint) const CASES: &[(&str, fn())] = &[
         a_job_with_checkpoints_of_its_own_is_not_started_from_something_else,
     ),
     ("an_origin_that_is_not_there_or_not_whole_is_an_error", an_origin_that_is_not_there_or_not_whole_is_an_error),
+    ("a_savepoint_that_a_job_depends_on_is_not_disposed_of", a_savepoint_that_a_job_depends_on_is_not_disposed_of),
+    (
+        "what_a_crash_leaves_of_a_claimed_snapshot_goes_with_the_next_start",
+        what_a_crash_leaves_of_a_claimed_snapshot_goes_with_the_next_start,
+    ),
 ];

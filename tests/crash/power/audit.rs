@@ -13,7 +13,7 @@ use millpond::snapshot::verify::VerifyEvent;
 use millpond::storage::layout::{self, MANIFEST_NAME};
 use millpond::storage::{ObjectPath, Storage};
 
-use super::work::Work;
+use super::work::{Ground, Work};
 
 /// What is stored.
 #[derive(Debug, Default)]
@@ -27,13 +27,19 @@ pub(super) struct Audit {
 }
 
 /// Audits storages, and remembers what it has found out about snapshots with the same bytes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Auditor {
+    pub(super) ground: Ground,
     /// By everything a snapshot consists of: whether it is intact, and the state in it.
     known: RefCell<HashMap<u64, Result<Vec<String>, String>>>,
 }
 
 impl Auditor {
+    /// Restores on this ground.
+    pub(super) fn on(ground: Ground) -> Self {
+        Auditor { ground, ..Auditor::default() }
+    }
+
     /// Reads every manifest and everything they name.
     pub(super) fn audit(&self, storage: &Arc<dyn Storage>) -> Result<Audit, Error> {
         let mut audit = Audit::default();
@@ -56,7 +62,7 @@ impl Auditor {
         directory: &ObjectPath,
         unreferenced: &mut BTreeSet<ObjectPath>,
     ) -> Result<Vec<String>, String> {
-        let snapshot = SnapshotReader::open(storage.clone(), directory.clone()).map_err(text)?;
+        let snapshot = self.ground.open(storage, directory).map_err(text)?;
         let mut everything = DefaultHasher::new();
         storage.open(&layout::manifest(directory).map_err(text)?).map_err(text)?.hash(&mut everything);
         for object in snapshot.manifest().objects() {
@@ -64,8 +70,13 @@ impl Auditor {
             storage.open(&path).map_err(text)?.hash(&mut everything);
             unreferenced.remove(&path);
         }
-        let known = || verify(&snapshot).and_then(|()| restore(&snapshot));
+        let known = || verify(&snapshot).and_then(|()| self.restore(&snapshot));
         self.known.borrow_mut().entry(everything.finish()).or_insert_with(known).clone()
+    }
+
+    /// At another parallelism than any it was taken at.
+    fn restore(&self, snapshot: &SnapshotReader) -> Result<Vec<String>, String> {
+        Work::restore(&self.ground, snapshot, 3).and_then(|mut work| work.state()).map_err(text)
     }
 }
 
@@ -83,11 +94,6 @@ fn verify(snapshot: &SnapshotReader) -> Result<(), String> {
     };
     snapshot.verify(observe).map_err(text)?;
     if findings.is_empty() { Ok(()) } else { Err(findings.join("; ")) }
-}
-
-/// At another parallelism than any it was taken at.
-fn restore(snapshot: &SnapshotReader) -> Result<Vec<String>, String> {
-    Work::restore(snapshot, 3).and_then(|mut work| work.state()).map_err(text)
 }
 
 pub(super) fn text(error: Error) -> String {

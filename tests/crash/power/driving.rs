@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millpond::backend::KeyedSnapshotFormat;
 use millpond::checkpoint::Config;
-use millpond::checkpoint::driver::{Completed, Driver, Engine, Origin, Setup, Start, Step};
+use millpond::checkpoint::driver::{Completed, Driver, Engine, Location, Origin, Setup, Start, Step};
 use millpond::checkpoint::event::{Abort, Event, JobFailure, RequestId, Trigger};
 use millpond::checkpoint::job::{Job, Operator};
 use millpond::checkpoint::mistake::Mistake;
@@ -23,7 +23,7 @@ use super::audit::{Auditor, text};
 use super::publishing::{check, mount};
 use super::search::Program;
 use super::witness::{Fact, Known, Witness};
-use super::work::{MAX, OPERATOR, Work};
+use super::work::{Ground, MAX, OPERATOR, Work};
 
 /// What a coordinator does, in this order.
 #[derive(Debug, Clone, Copy)]
@@ -60,13 +60,19 @@ impl Driving {
         Driving { origin: Some((deeds, claim)), ..self }
     }
 
+    /// On another ground than memory.
+    pub(super) fn on(self, ground: Ground) -> Self {
+        Driving { auditor: Auditor::on(ground), ..self }
+    }
+
     /// With a mistake in the coordinator.
     pub(super) fn erring(self, mistake: Mistake) -> Self {
         Driving { mistake: Some(mistake), ..self }
     }
 
     fn setup(&self, id: JobId, disk: &Disk, life: u64) -> Setup {
-        let (storage, random) = mount(disk, life);
+        // No two jobs draw the same names.
+        let (storage, random) = mount(disk, life ^ u64::from(id.0[0]) << 24);
         let parallelism = Parallelism::new(self.parallelism, max()).unwrap();
         let job = Job::new(id, vec![Operator::new(OPERATOR, parallelism, max())]).unwrap();
         let planted = self.mistake;
@@ -76,7 +82,7 @@ impl Driving {
 
     /// One job from taking over to the end of its deeds.
     fn drive(&self, setup: Setup, deeds: &[Deed], disk: &Disk, witness: &mut Witness) -> Result<ObjectPath, String> {
-        let mut life = Life::open(setup, disk, witness, self.parallelism)?;
+        let mut life = Life::open(setup, disk, witness, &self.auditor.ground, self.parallelism)?;
         for deed in deeds {
             life.work.process(3);
             life.perform(*deed, disk, witness)?;
@@ -107,18 +113,17 @@ impl Program for Driving {
         }
         self.drive(setup, &self.deeds, disk, witness)?;
         // Nothing was undone in a first life.
-        self.examine(&disk.copy(), witness, witness.life == 0)
+        self.examine(&disk.copy(), witness)
     }
 
     fn look(&self, disk: &Disk, witness: &Witness) -> Result<(), String> {
-        self.examine(disk, witness, false)
+        self.examine(disk, witness)
     }
 }
 
 impl Driving {
-    /// What the next coordinator finds, and what is left when it has collected. `strict` says that no crash has undone the
-    /// removal of what was claimed: that comes back for good, as it is not in the job's own directory.
-    fn examine(&self, disk: &Disk, witness: &Witness, strict: bool) -> Result<(), String> {
+    /// What the next coordinator finds, and what is left when it has collected.
+    fn examine(&self, disk: &Disk, witness: &Witness) -> Result<(), String> {
         let mut witness = witness.clone();
         check(&mount(disk, witness.life).0, &self.auditor, &witness)?;
         // Under another number than any life that goes on from here.
@@ -129,11 +134,11 @@ impl Driving {
             setup.origin = origin(&witness, *claim);
         }
         let storage = setup.storage.clone();
-        let mut life = Life::open(setup, disk, &mut witness, self.parallelism)?;
+        let mut life = Life::open(setup, disk, &mut witness, &self.auditor.ground, self.parallelism)?;
         life.settle(LATER_MS, disk, &mut witness);
         life.settle(2 * LATER_MS, disk, &mut witness);
         let known = check(&storage, &self.auditor, &witness)?;
-        life.check_nothing_left(&storage, &self.auditor, &known, strict)?;
+        life.check_nothing_left(&storage, &self.auditor, &known)?;
         check_untouched(&storage, &witness, self.origin.as_ref().map(|(_, claim)| *claim))
     }
 }
@@ -208,7 +213,13 @@ impl Engine for Hands {
 
 impl Life {
     /// Takes the job over, and checks that it starts from the newest that was acknowledged, or a newer one.
-    fn open(setup: Setup, disk: &Disk, witness: &mut Witness, parallelism: u32) -> Result<Self, String> {
+    fn open(
+        setup: Setup,
+        disk: &Disk,
+        witness: &mut Witness,
+        ground: &Ground,
+        parallelism: u32,
+    ) -> Result<Self, String> {
         let layout = JobLayout::new(setup.job.id());
         let claimed = setup.origin.as_ref().filter(|origin| origin.claim == ClaimMode::Claim);
         let claimed = claimed.map(|origin| {
@@ -218,10 +229,11 @@ impl Life {
         let opened = Driver::open(setup, 0).map_err(text)?;
         let (work, from) = match &opened.start {
             Start::Undecided(ids) => return Err(format!("undecided at the start: {ids:?}")),
-            Start::Empty => (Work::new(parallelism), None),
+            Start::Empty => (Work::new(ground, parallelism), None),
             Start::From(restore) => {
-                let snapshot = restore.open().map_err(text)?;
-                (Work::restore(&snapshot, parallelism).map_err(text)?, Some(restore))
+                let Location { storage, directory, .. } = &restore.location;
+                let snapshot = ground.open(storage, directory).map_err(text)?;
+                (Work::restore(ground, &snapshot, parallelism).map_err(text)?, Some(restore))
             }
         };
         let expected = newest(&layout, witness);
@@ -325,11 +337,11 @@ impl Life {
         storage: &Arc<dyn Storage>,
         auditor: &Auditor,
         known: &BTreeMap<ObjectPath, Known>,
-        strict: bool,
     ) -> Result<(), String> {
         let audit = auditor.audit(storage).map_err(text)?;
-        let claimed =
-            |path: &ObjectPath| strict && self.claimed.as_ref().is_some_and(|(directory, _)| path == directory);
+        let claimed = |path: &ObjectPath| {
+            self.claimed.as_ref().is_some_and(|(directory, _)| path == directory || path.is_below(directory))
+        };
         let own = |path: &ObjectPath| {
             path.is_below(&self.layout.root()) && !path.is_below(&self.layout.control()) || claimed(path)
         };

@@ -25,6 +25,8 @@ use self::search::{Effort, Program, Search, setting};
 use driving::{Deed, Driving};
 use publishing::{Publishing, Step};
 use witness::Witness;
+#[cfg(feature = "rocksdb")]
+use work::Ground;
 
 /// Effort of a search of depth 2 for every day, or the one that the environment asks for.
 fn effort() -> Effort {
@@ -35,12 +37,14 @@ fn effort() -> Effort {
         later_images: images(4),
         one_of: setting("MILLPOND_CRASH_ONE_OF", 1_000),
         one_kill_of: setting("MILLPOND_CRASH_ONE_KILL_OF", 50),
+        one_name_of: 1,
         seed: setting("MILLPOND_CRASH_SEED", 1),
     }
 }
 
 /// For a mistake that is there to be found.
-const PATIENT: Effort = Effort { depth: 2, images: 64, later_images: 64, one_of: 10, one_kill_of: 1, seed: 1 };
+const PATIENT: Effort =
+    Effort { depth: 2, images: 64, later_images: 64, one_of: 10, one_kill_of: 1, one_name_of: 1, seed: 1 };
 
 /// Images until a coordinator that makes this mistake is caught, if it is.
 pub(crate) fn find(mistake: Mistake) -> Option<u64> {
@@ -64,7 +68,11 @@ pub(crate) fn find(mistake: Mistake) -> Option<u64> {
 }
 
 fn search(program: &dyn Program, name: &str, different: u64) {
-    let mut search = Search::new(program, effort());
+    search_with(program, effort(), name, different);
+}
+
+fn search_with(program: &dyn Program, effort: Effort, name: &str, different: u64) {
+    let mut search = Search::new(program, effort);
     search.run().unwrap();
     println!("{name}: {}", search.tally);
     assert!(search.tally.different > different, "{name}: {}", search.tally);
@@ -113,6 +121,47 @@ fn borrowing_survives_every_crash() {
     let before = vec![Deed::Checkpoint(Native), Deed::Savepoint(SavepointFormat::Native)];
     let program = Driving::new(vec![Deed::Checkpoint(Native), Deed::Checkpoint(Native)], 1, 1);
     search(&program.starting_from(before, ClaimMode::NoClaim), "borrowing a savepoint", 500);
+}
+
+/// Native and incremental snapshots of RocksDB: uploads, publication, retention and collection, and recovery.
+#[cfg(feature = "rocksdb")]
+#[test]
+fn databases_survive_every_crash() {
+    let deeds = vec![
+        Deed::Checkpoint(Incremental),
+        Deed::Abort(Incremental),
+        Deed::Checkpoint(Incremental),
+        Deed::Savepoint(SavepointFormat::Native),
+        Deed::Checkpoint(Incremental),
+    ];
+    let program = Driving::new(deeds, 1, 1).on(Ground::rocksdb());
+    search_with(&program, effort_on_databases(), "databases", 200);
+}
+
+/// A job goes on from a database that belonged to another.
+#[cfg(feature = "rocksdb")]
+#[test]
+fn claimed_databases_survive_every_crash() {
+    let before = vec![Deed::Checkpoint(Incremental), Deed::Checkpoint(Incremental)];
+    let program = Driving::new(vec![Deed::Checkpoint(Incremental), Deed::Checkpoint(Incremental)], 1, 1);
+    let program = program.on(Ground::rocksdb()).starting_from(before, ClaimMode::Claim);
+    search_with(&program, effort_on_databases(), "claimed databases", 50);
+}
+
+/// A database takes long to open, so that fewer images are tried and fewer lives lived; `MILLPOND_CRASH_DATABASES` sets how many
+/// times as many.
+#[cfg(feature = "rocksdb")]
+fn effort_on_databases() -> Effort {
+    let more = setting("MILLPOND_CRASH_DATABASES", 1);
+    let images = usize::try_from(2 * more).unwrap();
+    Effort {
+        images,
+        later_images: images / 2,
+        one_of: 400 / more,
+        one_kill_of: 400 / more,
+        one_name_of: (24 / more).max(1),
+        ..effort()
+    }
 }
 
 /// Every sync is needed, in a first life and in the one that comes after a crash: without it some crash breaks a promise.

@@ -52,8 +52,8 @@ impl Program for Publishing {
         let (storage, random) = mount(disk, witness.life);
         let (newest, mut next) = newest(&storage)?;
         let mut work = match newest {
-            Some(snapshot) => Work::restore(&snapshot, self.parallelism).map_err(text)?,
-            None => Work::new(self.parallelism),
+            Some(snapshot) => Work::restore(&self.auditor.ground, &snapshot, self.parallelism).map_err(text)?,
+            None => Work::new(&self.auditor.ground, self.parallelism),
         };
         for step in &self.steps {
             work.process(3);

@@ -30,8 +30,10 @@ pub(super) struct Effort {
     pub(super) later_images: usize,
     /// Of so many different images, one gets a life that is crashed again.
     pub(super) one_of: u64,
-    /// Of so many moments, the process is killed in one; besides, whenever an object has just got its name.
+    /// Of so many moments, the process is killed in one; besides, when an object has just got its name.
     pub(super) one_kill_of: u64,
+    /// Of so many moments at which an object has just got its name.
+    pub(super) one_name_of: u64,
     pub(super) seed: u64,
 }
 
@@ -129,7 +131,9 @@ impl<'p> Search<'p> {
     }
 
     fn is_killed(&self, moment: &Moment) -> bool {
-        moment.operation().is_multiple_of(self.effort.one_kill_of) || moment.after().starts_with("Link")
+        let has_name = moment.after().starts_with("Link");
+        moment.operation().is_multiple_of(self.effort.one_kill_of)
+            || has_name && moment.operation().is_multiple_of(self.effort.one_name_of)
     }
 
     fn is_chosen(&self) -> bool {

@@ -12,14 +12,43 @@ use millpond::codec::Writer;
 use millpond::ids::{CheckpointId, SubtaskIndex};
 use millpond::key_group::{KeyGroupRange, MaxParallelism, Parallelism, subtask_of_group};
 use millpond::serializer::{Serializer, Str, U64};
-use millpond::snapshot::{SnapshotReader, SnapshotTarget, SubtaskReport};
+use millpond::snapshot::{SnapshotReader, SnapshotTarget, SubtaskReport, Trust};
 use millpond::state::{OperatorListDescriptor, OperatorListState, ValueDescriptor, ValueState};
+use millpond::storage::{ObjectPath, Storage};
 
 pub(super) const OPERATOR: &str = "work";
 pub(super) const MAX: u32 = 4;
 const KEYS: u64 = 5;
 const SUMS: ValueDescriptor<U64> = ValueDescriptor::new("sums", U64);
 const POSITIONS: OperatorListDescriptor<U64> = OperatorListDescriptor::split("positions", U64);
+
+/// What state is kept on: the backend, and for one that needs it a local directory, which no crash of the disk touches and nobody
+/// looks into afterwards.
+#[derive(Default)]
+pub(super) struct Ground {
+    config: BackendConfig,
+    #[cfg(feature = "rocksdb")]
+    scratch: Option<tempfile::TempDir>,
+}
+
+impl Ground {
+    #[cfg(feature = "rocksdb")]
+    pub(super) fn rocksdb() -> Self {
+        let scratch = crate::backend::rocksdb::scratch();
+        let config = BackendConfig::rocksdb(crate::backend::rocksdb::small(scratch.path()));
+        Ground { config, scratch: Some(scratch) }
+    }
+
+    /// A snapshot that may be in databases, which are our own.
+    pub(super) fn open(&self, storage: &Arc<dyn Storage>, directory: &ObjectPath) -> Result<SnapshotReader> {
+        let snapshot = SnapshotReader::open(Arc::clone(storage), directory.clone())?.trust(Trust::Own);
+        #[cfg(feature = "rocksdb")]
+        if let Some(scratch) = &self.scratch {
+            return Ok(snapshot.with_scratch(scratch.path()));
+        }
+        Ok(snapshot)
+    }
+}
 
 /// What the job has to hold after so many records.
 pub(super) fn model(records: u64) -> Vec<String> {
@@ -56,18 +85,18 @@ fn max() -> MaxParallelism {
 }
 
 impl Work {
-    pub(super) fn new(parallelism: u32) -> Self {
-        Self::over(parallelism, None).unwrap()
+    pub(super) fn new(ground: &Ground, parallelism: u32) -> Self {
+        Self::over(ground, parallelism, None).unwrap()
     }
 
-    pub(super) fn restore(snapshot: &SnapshotReader, parallelism: u32) -> Result<Self> {
-        let mut work = Self::over(parallelism, Some(snapshot))?;
+    pub(super) fn restore(ground: &Ground, snapshot: &SnapshotReader, parallelism: u32) -> Result<Self> {
+        let mut work = Self::over(ground, parallelism, Some(snapshot))?;
         let positions = work.subtasks.iter_mut().map(|subtask| subtask.positions().map(|list| list.len() as u64));
         work.records = positions.sum::<Result<u64>>()?;
         Ok(work)
     }
 
-    fn over(parallelism: u32, snapshot: Option<&SnapshotReader>) -> Result<Self> {
+    fn over(ground: &Ground, parallelism: u32, snapshot: Option<&SnapshotReader>) -> Result<Self> {
         let count = Parallelism::new(parallelism, max())?;
         let subtask = |index| {
             let keyed = KeyedParameters {
@@ -78,12 +107,12 @@ impl Work {
             };
             let operator =
                 OperatorParameters { operator: OPERATOR.to_owned(), subtask: SubtaskIndex(index), parallelism: count };
-            let config = BackendConfig::default();
+            let config = &ground.config;
             let (mut keyed, mut operator) = match snapshot {
-                None => (KeyedBackend::new(&config, keyed, Str)?, OperatorBackend::new(operator)),
+                None => (KeyedBackend::new(config, keyed, Str)?, OperatorBackend::new(operator)),
                 Some(snapshot) => {
                     let there = snapshot.operator(OPERATOR)?;
-                    (KeyedBackend::restore(&config, keyed, Str, &there)?, OperatorBackend::restore(operator, &there)?)
+                    (KeyedBackend::restore(config, keyed, Str, &there)?, OperatorBackend::restore(operator, &there)?)
                 }
             };
             let (sums, positions) = (keyed.register_value(&SUMS)?, operator.register_list(&POSITIONS)?);
