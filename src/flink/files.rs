@@ -100,8 +100,19 @@ impl Files {
 
     /// Opens the stream of a handle, whose length must be the one that the handle says.
     pub(super) fn open(&self, handle: &StreamHandle) -> Result<Stream> {
+        let stream = self.find(handle)?;
+        let length = u64::try_from(stream.bytes.len()).unwrap_or(u64::MAX);
+        if length == handle.size() {
+            return Ok(stream);
+        }
+        let message = format!("the file has {length} bytes, its handle says {}; use another snapshot", handle.size());
+        Err(Error::corrupt(message).at_offset(length.min(handle.size())).in_file(&stream.file))
+    }
+
+    /// Opens the stream of a handle, whatever its length is.
+    pub(super) fn find(&self, handle: &StreamHandle) -> Result<Stream> {
         let handle = handle.plain();
-        let stream = match handle {
+        Ok(match handle {
             StreamHandle::Inline(inline) => {
                 let file = format!("{}/{MANIFEST_NAME} (inline state)", self.own);
                 Stream { bytes: Blob::from(inline.bytes.clone()), file, start: 0 }
@@ -117,13 +128,7 @@ impl Files {
             StreamHandle::EmptySegment | StreamHandle::KeyGroups { .. } => {
                 Stream { bytes: Blob::from(Vec::new()), file: "an empty segment".to_owned(), start: 0 }
             }
-        };
-        let length = u64::try_from(stream.bytes.len()).unwrap_or(u64::MAX);
-        if length == handle.size() {
-            return Ok(stream);
-        }
-        let message = format!("the file has {length} bytes, its handle says {}; use another snapshot", handle.size());
-        Err(Error::corrupt(message).at_offset(length.min(handle.size())).in_file(&stream.file))
+        })
     }
 
     fn absolute(&self, uri: &str) -> Result<Stream> {

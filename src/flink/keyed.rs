@@ -2,13 +2,14 @@
 
 use std::ops::ControlFlow;
 
+use super::changelog::{self, Changelog};
 #[cfg(feature = "rocksdb")]
 use super::database::DatabaseFiles;
 use super::files::Stream;
 use super::reader::OperatorReader;
 use super::timers::TimerFile;
 use crate::error::{Error, Result};
-use crate::format::flink::header::{KeyedHeader, StateInfo, Unreadable};
+use crate::format::flink::header::{KeyedHeader, StateInfo};
 use crate::format::flink::metadata::{IncrementalHandle, KeyedHandle, StreamHandle};
 use crate::format::flink::serializer::Snapshot;
 use crate::format::flink::value::Form;
@@ -49,6 +50,8 @@ pub(super) enum Body<'a> {
     /// Files of RocksDB.
     #[cfg(feature = "rocksdb")]
     Database(DatabaseFiles<'a>),
+    /// State that was written as a whole, and changes since.
+    Changelog(Box<Changelog<'a>>),
     /// Raw timers.
     Timers(TimerFile),
     /// State that is there and cannot be read, with the header as far as it is known.
@@ -82,6 +85,7 @@ impl Body<'_> {
             Body::File { file, .. } => file.header(),
             #[cfg(feature = "rocksdb")]
             Body::Database(database) => database.header(),
+            Body::Changelog(log) => log.header(),
             Body::Timers(timers) => timers.header(),
             Body::Closed { header, .. } => header,
         }
@@ -89,9 +93,11 @@ impl Body<'_> {
 
     /// Lets go of what was opened, once the last key group of a part was read.
     fn close(&self) {
-        #[cfg(feature = "rocksdb")]
-        if let Body::Database(database) = self {
-            database.close();
+        match self {
+            #[cfg(feature = "rocksdb")]
+            Body::Database(database) => database.close(),
+            Body::Changelog(log) => log.close(),
+            _ => {}
         }
     }
 
@@ -108,6 +114,7 @@ impl Body<'_> {
             }
             #[cfg(feature = "rocksdb")]
             Body::Database(database) => database.visit_group(group, wanted, visit),
+            Body::Changelog(log) => log.visit_group(group, wanted, visit),
             Body::Timers(timers) => timers.visit_group(group, wanted, visit),
             Body::Closed { reason, .. } => Err(Error::incompatible(*reason).in_key_group(group.0)),
         }
@@ -164,6 +171,7 @@ impl<'a> KeyedReader<'a> {
                 None => {}
             }
         }
+        reader.settle_keys()?;
         reader.managed.sort_by_key(|part| part.range.first());
         reader.raw.sort_by_key(|part| part.range.first());
         reader.merge();
@@ -179,11 +187,12 @@ impl<'a> KeyedReader<'a> {
                 Body::File { stream, file }
             }
             KeyedHandle::Incremental(handle) => self.database(handle)?,
-            KeyedHandle::Changelog(_) => {
-                let reason = "the state lies in a changelog; take a canonical savepoint";
-                // Which states there are is part of the changelog.
-                let unreadable = Some(Unreadable { reason: reason.to_owned(), offset: 0 });
-                Body::Closed { header: KeyedHeader { unreadable, ..KeyedHeader::empty() }, reason }
+            KeyedHandle::Changelog(handle) => {
+                let log = Changelog::open(self.operator.snapshot(), max, handle)?;
+                match log.closed() {
+                    Some(reason) => Body::Closed { header: log.header().clone(), reason },
+                    None => Body::Changelog(Box::new(log)),
+                }
             }
         };
         Ok(Part::new(subtask, handle.range(), body))
@@ -203,6 +212,18 @@ impl<'a> KeyedReader<'a> {
     fn database(&self, handle: &'a IncrementalHandle) -> Result<Body<'a>> {
         let reason = "the state is in RocksDB files; build millpond with the feature `rocksdb`";
         Ok(Body::Closed { header: self.database_header(&handle.meta)?, reason })
+    }
+
+    /// Lets the subtasks tell each other how keys are serialized, which logs do not say.
+    fn settle_keys(&mut self) -> Result<()> {
+        let known = self.parts().find_map(|part| part.body.header().key.clone());
+        let mut logs = Vec::new();
+        for part in &mut self.managed {
+            if let Body::Changelog(log) = &mut part.body {
+                logs.push(&mut **log);
+            }
+        }
+        changelog::settle_keys(known.as_ref(), &mut logs)
     }
 
     /// The header that accompanies the files of a database.
@@ -241,6 +262,13 @@ impl<'a> KeyedReader<'a> {
     /// Serializer of the keys; `None` where there is no keyed state or its serializer is not known.
     pub fn key(&self) -> Option<&Snapshot> {
         self.key.as_ref()
+    }
+
+    /// Whether nothing stored says how keys are serialized, as in a changelog without timers that was never materialized, so
+    /// that [`key`](Self::key) is the only serializer that explains every change and every key group. Types that are
+    /// stored and hashed alike (`Double` and `Long`, `Float` and `Int`) cannot be told apart that way.
+    pub fn key_is_inferred(&self) -> bool {
+        self.managed.iter().any(|part| matches!(&part.body, Body::Changelog(log) if log.key_is_inferred()))
     }
 
     /// The states of all subtasks, ascending by name; a queue of timers may have the name of another state.

@@ -12,15 +12,20 @@
 //! Invariants: nothing outside of the snapshot's directory and the roots is opened; class names are only data; files of
 //! RocksDB are opened only when the caller trusts them ([`Trust`](crate::snapshot::Trust)). Memory is that of the largest entry
 //! and of a block; what has to be sorted goes through an external merge sort, see [`ImportOptions`] and
-//! [`export::Options`]; operator state of an operator is held as a whole, as Flink does.
+//! [`export::Options`]; operator state of an operator is held as a whole, as Flink does. State of the
+//! changelog backend takes the net changes of a key group, where the changes of each key group lie and, where logs are
+//! compressed, the expanded logs of the subtask.
 //!
 //! Failure behaviour: a stream that is missing or has another length than its handle says is damage, with its file. What
 //! is intact and cannot be read here is [`Incompatible`](crate::ErrorKind::Incompatible), and never silently left out.
 
+mod changelog;
 #[cfg(feature = "rocksdb")]
 mod database;
 pub mod export;
 mod files;
+#[cfg(feature = "test-util")]
+pub mod fuzz;
 mod import;
 mod keyed;
 pub mod mapping;
@@ -30,6 +35,7 @@ mod raw;
 mod reader;
 mod state;
 mod timers;
+mod usage;
 mod verify;
 
 pub use files::{Directory, Stream};
@@ -39,4 +45,5 @@ pub use operator::{ChannelVisitor, Direction, OperatorState};
 pub use pairs::KeyedPairs;
 pub use reader::{NamedStream, OperatorReader, Purpose, SnapshotReader};
 pub use state::StateReader;
+pub use usage::{GroupUsage, StateUsage, Taken, Usage};
 pub use verify::verify;

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::format::flink::channel;
 use crate::format::flink::header::{OperatorHeader, StateInfo};
 use crate::format::flink::metadata::{Channel, ChannelHandle, OperatorStateHandle, SubtaskState};
-use crate::format::flink::operator::{self, OperatorElement};
+use crate::format::flink::operator::{self, OperatorElement, RawElement};
 use crate::ids::SubtaskIndex;
 
 /// The operator state of one subtask, opened.
@@ -33,6 +33,12 @@ impl OperatorState {
     /// The elements, state by state; of broadcast state the whole map is one.
     pub fn elements(&self) -> impl Iterator<Item = Result<OperatorElement<'_>>> {
         operator::elements(&self.header, &self.handle.states, self.stream.as_ref())
+            .map(|element| element.map_err(|error| self.stream.locate(error)))
+    }
+
+    /// The elements as they are stored, expanded.
+    pub(super) fn stored_elements(&self) -> impl Iterator<Item = Result<RawElement<'_>>> {
+        operator::raw_elements(&self.header, &self.handle.states, self.stream.as_ref())
             .map(|element| element.map_err(|error| self.stream.locate(error)))
     }
 

@@ -99,6 +99,7 @@ impl<'a> KeyedPairs<'a> {
                 Found::Entry(KeyedEntry { content: Content::Map(entries), .. }) => {
                     entries.iter().any(|(_, value)| null_within(value))
                 }
+                Found::Entry(KeyedEntry { content: Content::MapEntry { value, .. }, .. }) => null_within(&value),
                 _ => false,
             };
             if let Some(null) = is_null.get_mut(target(position)) {

@@ -84,9 +84,15 @@ impl SnapshotReader {
         self.files.own()
     }
 
-    /// Opens what a handle of the snapshot leads to.
+    /// Opens what a handle of the snapshot leads to, except [logs](Self::log).
     pub fn stream(&self, handle: &StreamHandle) -> Result<Stream> {
         self.files.open(handle)
+    }
+
+    /// Opens the file of changes that a handle of the changelog backend leads to. Its handle gives the number of bytes that
+    /// were logged, which is not the length of the file: a flag precedes them, and they may be compressed.
+    pub fn log(&self, handle: &StreamHandle) -> Result<Stream> {
+        self.files.find(handle)
     }
 
     /// All operators, in the order of the metadata.

@@ -151,6 +151,11 @@ impl Check<'_> {
                 let groups: Vec<(KeyGroup, u64)> = timers.groups().collect();
                 self.groups(place, part, &groups)
             }
+            Body::Changelog(log) => {
+                let groups: Vec<(KeyGroup, u64)> = part.range.iter().map(|group| (group, 0)).collect();
+                self.groups(place, part, &groups)?;
+                self.read(0, log.bytes())
+            }
             #[cfg(feature = "rocksdb")]
             Body::Database(database) => {
                 let groups: Vec<(KeyGroup, u64)> = part.range.iter().map(|group| (group, 0)).collect();

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::control::Control;
+use super::java_type::JavaType;
 use super::manifest::Manifest;
 use super::native_rocksdb::{FileName, Identity};
 use super::pair::{PairReader, PairWriter};
@@ -18,7 +19,7 @@ use crate::codec::checksum::Crc32;
 use crate::codec::{Compression, Reader, Writer, digest};
 use crate::error::Result;
 use crate::ids::{OperatorId, SubtaskIndex};
-use crate::key_group::KeyGroup;
+use crate::key_group::{KeyGroup, MaxParallelism};
 use crate::serializer::SerializerSnapshot;
 
 /// Any bytes as a manifest, as they are and with preamble and digest put right.
@@ -41,6 +42,20 @@ fn read_manifest(bytes: &[u8]) {
     let schemas = annotate::Schemas { key: &SerializerSnapshot::Unit, states: &[] };
     let fields = annotate::annotate(bytes, schemas);
     assert!(fields.is_ok(), "what one reader of manifests accepts, the other refuses");
+}
+
+/// Any bytes as a Java type, a description and a key of it: a type is written as it was, and has a key group or none.
+pub fn fuzz_java_type(bytes: &[u8]) {
+    let mut input = Reader::new(bytes);
+    let Ok(java) = JavaType::decode(&mut input) else { return };
+    let mut out = Writer::new();
+    assert!(java.encode(&mut out).is_ok(), "{java}");
+    assert_eq!(bytes.get(..input.position()), Some(out.as_slice()), "{java}");
+    let Ok(description) = SerializerSnapshot::decode(&mut input) else { return };
+    let Ok(max) = MaxParallelism::new(128) else { return };
+    if let Ok(Some(group)) = java.key_group(&description, input.rest(), max) {
+        assert!(u32::from(group.0) < max.get());
+    }
 }
 
 /// Any bytes as a control object, as they are and with preamble and digest put right.

@@ -106,6 +106,90 @@ fn verify_finds_real_savepoints_intact_and_damage_in_them() {
 }
 
 #[test]
+fn du_counts_what_no_metadata_says() {
+    let fixture = fixture("core-rocksdb-lz-canonical");
+    let report = millpond(&["du", &path(&fixture), "--json", "--key-groups"]).json();
+    let operators = report["operators"].as_array().unwrap();
+    for (uid, state, count) in keyed_states(&fixture) {
+        let id = millpond::ids::OperatorId::from_uid(&uid).to_string();
+        let operator = operators.iter().find(|operator| operator["id"] == id).unwrap();
+        let found = operator["states"].as_array().unwrap().iter().find(|found| found["name"] == state);
+        assert_eq!(found.map_or(0, |found| found["entries"].as_u64().unwrap()), count, "{uid} {state}");
+        assert!(found.is_none_or(|found| (found["bytes"].as_u64().unwrap() == 0) == (count == 0)), "{uid} {state}");
+    }
+    for operator in operators {
+        let sum = |list: &str, field: &str| -> u64 {
+            let list = operator[list].as_array().unwrap().iter();
+            list.filter(|entry| entry["kind"] != "operator-list").map(|entry| entry[field].as_u64().unwrap()).sum()
+        };
+        assert_eq!(sum("states", "bytes"), sum("key_groups", "bytes"), "{operator}");
+        assert_eq!(sum("states", "entries"), sum("key_groups", "entries"), "{operator}");
+    }
+    // All of it lies in the metadata, or beside it.
+    assert_eq!((&report["shared_bytes"], &report["shared_with"]), (&json!(0), &json!([])));
+    assert!(report["inline_bytes"].as_u64().unwrap() < report["manifest_bytes"].as_u64().unwrap());
+    let output = millpond(&["du", &path(&fixture)]).output();
+    assert!(output.contains("  inline    ") && output.contains("KEY GROUP"), "{output}");
+}
+
+#[test]
+fn du_says_which_files_a_checkpoint_shares() {
+    let all = fixtures::all();
+    let Some(fixture) = all.iter().find(|fixture| fixture.name.ends_with("2.3.0/incr-rocksdb.chk-2")) else {
+        println!("the fixtures with absolute URIs are not there: not tested");
+        return;
+    };
+    let origin = fixture.expected_json()["origin"].as_str().unwrap().to_owned();
+    let root = format!("{origin}={}", fixture.directory.display());
+    let report = millpond(&["du", &path(fixture), "--root", &root, "--json"]).json();
+    assert!(report["shared_bytes"].as_u64().unwrap() > 0, "{report}");
+    assert!(report["shared_with"].as_array().unwrap().contains(&json!("chk-1")), "{report}");
+    let (stored, shared) = (report["stored_bytes"].as_u64().unwrap(), report["shared_bytes"].as_u64().unwrap());
+    assert_eq!(stored - shared, report["alone_bytes"].as_u64().unwrap());
+    let closed = report["operators"].as_array().unwrap().iter().find(|operator| operator["unread"].is_array()).unwrap();
+    assert!(closed["unread"][0].as_str().unwrap().contains("--trusted"), "{closed}");
+    assert_eq!((&closed["states"][0]["entries"], &closed["key_groups"]), (&Value::Null, &json!([])), "{closed}");
+    let open = millpond(&["du", &path(fixture), "--root", &root, "--json", "--trusted"]);
+    if cfg!(feature = "rocksdb") {
+        assert!(!open.json()["operators"].to_string().contains("unread"));
+    }
+}
+
+#[test]
+fn checkpoints_of_the_changelog_backend_are_read_like_any_other() {
+    let all = fixtures::all();
+    let changelog =
+        all.iter().filter(|fixture| fixture.name.starts_with("1.20.5/changelog-") && fixture.name.ends_with("chk-2"));
+    let mut read = 0;
+    for fixture in changelog {
+        let origin = fixture.expected_json()["origin"].as_str().unwrap().to_owned();
+        let root = format!("{origin}={}", fixture.directory.display());
+        let more = [path(fixture), "--root".to_owned(), root, "--trusted".to_owned()];
+        let with = |command: &str| [&[command.to_owned()], &more[..]].concat();
+        let output = millpond(&with("verify")).output();
+        assert!(output.starts_with("intact\n"), "{}: {output}", fixture.name);
+        let output = millpond(&with("inspect")).output();
+        assert!(output.contains("changelog"), "{output}");
+        let lines = millpond(&with("export")).json_lines();
+        let expected: u64 = keyed_states(fixture).iter().map(|(_, _, count)| count).sum();
+        let keyed = lines.iter().filter(|line| !line["key_group"].is_null()).count();
+        assert_eq!(keyed as u64, expected, "{}", fixture.name);
+        // The same as a savepoint.
+        let base = tempfile::tempdir().unwrap();
+        let to = base.path().join("savepoint").to_str().unwrap().to_owned();
+        let mut convert = with("convert");
+        convert.splice(2..2, [to.clone(), "--to".to_owned(), "flink-canonical".to_owned()]);
+        assert_eq!(millpond(&convert).code, 0, "{}", fixture.name);
+        let mut diff = with("diff");
+        diff.insert(2, to);
+        let ran = millpond(&diff);
+        assert_eq!(ran.code, 0, "{}: {}{}", fixture.name, ran.stdout, ran.stderr);
+        read += 1;
+    }
+    println!("{read} checkpoints of the changelog backend");
+}
+
+#[test]
 fn absolute_uris_are_followed_below_named_roots_only() {
     let all = fixtures::all();
     let Some(fixture) = all.iter().find(|fixture| fixture.name.contains("2.3.0/A/core-hashmap-merged-chk")) else {

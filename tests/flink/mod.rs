@@ -7,5 +7,7 @@ mod dump;
 mod import;
 mod lab;
 mod own;
+#[cfg(feature = "test-util")]
+pub(crate) mod packed;
 mod read;
 mod rewrite;

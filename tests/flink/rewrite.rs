@@ -57,14 +57,8 @@ fn lines(snapshot: &SnapshotReader, state: &str) -> Vec<String> {
 /// Whether the snapshot cannot be rewritten, and why.
 fn expected_refusal(fixture: &Fixture) -> Option<&'static str> {
     let name = &fixture.name;
-    let is_changelog = |handle: &KeyedHandle| matches!(handle, KeyedHandle::Changelog(_));
-    let snapshot = files::open(fixture);
-    let subtasks = snapshot.metadata().operators.iter().flat_map(|operator| operator.subtasks());
-    let keyed: Vec<_> = subtasks.filter_map(|s| s.state.as_deref()?.managed_keyed.as_ref()).collect();
     if name.contains("unaligned") {
         Some("unaligned")
-    } else if keyed.iter().any(|handle| is_changelog(handle)) {
-        Some("changelog")
     } else if name.contains("kryo-hashmap-native") {
         Some("only be found by its own program")
     } else {

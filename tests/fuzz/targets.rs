@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use millpond::backend::fuzz::{fuzz_heap_model, fuzz_heap_table};
 use millpond::codec::Writer;
+use millpond::flink::fuzz::{fuzz_flink_mapping, fuzz_flink_snapshot};
 use millpond::format::annotate;
 use millpond::format::flink::fuzz as flink;
 use millpond::format::fuzz::{
-    fuzz_canonical, fuzz_control, fuzz_manifest, fuzz_native_heap, fuzz_native_rocksdb, fuzz_operator,
+    fuzz_canonical, fuzz_control, fuzz_java_type, fuzz_manifest, fuzz_native_heap, fuzz_native_rocksdb, fuzz_operator,
 };
 use millpond::serializer::fuzz::{fuzz_compatibility, fuzz_description, fuzz_serializers, fuzz_value};
 use millpond::serializer::{
@@ -31,7 +32,7 @@ const fn target(name: &'static str, body: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>
     Target { name, body, seeds }
 }
 
-pub(crate) const TARGETS: [Target; 21] = [
+pub(crate) const TARGETS: [Target; 25] = [
     target("decode_manifest", fuzz_manifest, || vectors("manifest")),
     target("decode_control", fuzz_control, || vectors("control")),
     target("decode_canonical", fuzz_canonical, || vectors("canonical")),
@@ -51,6 +52,10 @@ pub(crate) const TARGETS: [Target; 21] = [
     target("decode_flink_operator", flink::fuzz_flink_operator, real_flink),
     target("decode_flink_timer", flink::fuzz_flink_timer, real_flink),
     target("decode_flink_channel", flink::fuzz_flink_channel, real_flink),
+    target("decode_flink_changelog", flink::fuzz_flink_changelog, logs),
+    target("read_flink_snapshot", fuzz_flink_snapshot, flink_snapshots),
+    target("map_flink_value", fuzz_flink_mapping, real_flink),
+    target("decode_java_type", fuzz_java_type, java_types),
     target("heap_table", fuzz_heap_table, operations),
     target("heap_model", fuzz_heap_model, operations),
 ];
@@ -162,6 +167,21 @@ fn paths() -> Vec<Vec<u8>> {
 /// Files that real Flink wrote, and parts of them: every decoder may meet any of them.
 fn real_flink() -> Vec<Vec<u8>> {
     crate::format::flink::fuzz::SEEDS.clone()
+}
+
+/// Whole snapshots that real Flink wrote, the small ones.
+fn flink_snapshots() -> Vec<Vec<u8>> {
+    crate::flink::packed::small().into_iter().map(|(_, packed)| packed).collect()
+}
+
+/// Logs of changes: with values, a list, a map and timers.
+fn logs() -> Vec<Vec<u8>> {
+    crate::flink::packed::logs()
+}
+
+/// A Java type, the description of a key, and the key.
+fn java_types() -> Vec<Vec<u8>> {
+    (1..=17).chain([0x40, 0x80]).map(|tag: u8| [vec![tag], value(tag % 6, true)].concat()).collect()
 }
 
 /// Operations in disorder, with snapshots among them.

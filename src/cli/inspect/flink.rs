@@ -52,6 +52,8 @@ struct Operator {
     finished: bool,
     coordinator_bytes: Option<u64>,
     key_type: Option<String>,
+    /// Nothing stored says what the keys are: it was found out by their hash codes.
+    key_type_inferred: bool,
     states: Vec<State>,
     /// Why states are missing from the list.
     unreadable: Vec<String>,
@@ -191,6 +193,7 @@ fn report_operator(operator: OperatorReader<'_>, count: bool) -> millpond::Resul
         finished: matches!(progress, Progressed::Finished),
         coordinator_bytes: coordinator.as_ref().map(|inline| inline.bytes.len() as u64),
         key_type: keyed.key().map(ToString::to_string),
+        key_type_inferred: keyed.key_is_inferred(),
         states,
         unreadable,
         subtasks: operator.description().subtasks().iter().map(|task| subtask(operator, task)).collect(),
@@ -292,7 +295,8 @@ fn print_operator(operator: &Operator, out: &mut Output) -> io::Result<()> {
         writeln!(out, "  coordinator  {}", Bytes(*bytes))?;
     }
     if let Some(key) = key_type {
-        writeln!(out, "  key          {key}")?;
+        let how = if operator.key_type_inferred { ", found by hash codes: the log does not say" } else { "" };
+        writeln!(out, "  key          {key}{how}")?;
     }
     for reason in &operator.unreadable {
         writeln!(out, "  not read     {}", reason.escape_debug())?;

@@ -156,14 +156,7 @@ fn same_key(key: &mut Option<Snapshot>, other: Option<&Snapshot>) -> Result<()> 
 }
 
 fn same_state(one: Option<&StateInfo>, other: &StateInfo) -> Result<()> {
-    // Options and serializers are in the order of a hash map.
-    let sorted = |state: &StateInfo| {
-        let (mut options, mut serializers) = (state.options.clone(), state.serializers.clone());
-        options.sort();
-        serializers.sort_by(|a, b| a.0.cmp(&b.0));
-        (options, serializers.into_iter().map(|(name, snapshot)| (name, snapshot.bytes)).collect::<Vec<_>>())
-    };
-    if one.is_some_and(|one| sorted(one) == sorted(other)) {
+    if one.is_none_or(|one| one.describes_same(other)) {
         return Ok(());
     }
     let message = "subtasks describe the serializers of the state differently; keep the parallelism, so that they are \

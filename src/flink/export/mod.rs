@@ -32,8 +32,7 @@ mod whole;
 pub use edits::{Edits, KeyFilter, StateName};
 pub use report::{OperatorReport, Outcome, Report, StateReport};
 pub use savepoint::Target;
-#[cfg(feature = "rocksdb")]
-pub(super) use source::PairVisitor;
+pub(super) use source::{PairVisitor, Part};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

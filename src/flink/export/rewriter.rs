@@ -190,5 +190,6 @@ fn parts<'p>(source: &'p SnapshotReader, operator: &'p Operator) -> Result<Vec<P
             }
         }
     }
+    Part::settle_keys(&mut parts)?;
     Ok(parts)
 }

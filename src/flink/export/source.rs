@@ -1,5 +1,6 @@
 //! Keyed state, entry by entry as canonical files have them, wherever it comes from.
 
+use super::super::changelog::{self, Changelog};
 #[cfg(feature = "rocksdb")]
 use super::super::database::DatabaseFiles;
 use super::super::files::Stream;
@@ -17,9 +18,9 @@ use crate::key_group::{KeyGroup, KeyGroupRange, MaxParallelism};
 pub(in crate::flink) type PairVisitor<'v> = dyn FnMut(u16, &[u8], &[u8]) -> Result<()> + 'v;
 
 /// The keyed state behind one handle, or of one operator of ours.
-pub(super) struct Part<'a> {
-    pub(super) range: KeyGroupRange,
-    pub(super) header: KeyedHeader,
+pub(in crate::flink) struct Part<'a> {
+    pub(in crate::flink) range: KeyGroupRange,
+    pub(in crate::flink) header: KeyedHeader,
     max: MaxParallelism,
     body: Body<'a>,
 }
@@ -36,6 +37,7 @@ enum Body<'a> {
     Timers(Box<TimerFile>),
     #[cfg(feature = "rocksdb")]
     Database(DatabaseFiles<'a>),
+    Changelog(Box<Changelog<'a>>),
     Own(OwnKeyed<'a>),
 }
 
@@ -43,7 +45,11 @@ impl<'a> Part<'a> {
     /// Opens state of a backend. Reads the header only.
     ///
     /// State that cannot be read entry by entry is [`Incompatible`](crate::ErrorKind::Incompatible).
-    pub(super) fn managed(reader: &'a SnapshotReader, max: MaxParallelism, handle: &'a KeyedHandle) -> Result<Self> {
+    pub(in crate::flink) fn managed(
+        reader: &'a SnapshotReader,
+        max: MaxParallelism,
+        handle: &'a KeyedHandle,
+    ) -> Result<Self> {
         let range = handle.range();
         match handle {
             KeyedHandle::KeyGroups(handle) => {
@@ -63,14 +69,18 @@ impl<'a> Part<'a> {
             KeyedHandle::Incremental(_) => {
                 Err(Error::incompatible("the state lies in files of RocksDB; build with the feature `rocksdb`"))
             }
-            KeyedHandle::Changelog(_) => {
-                Err(Error::incompatible("the state lies in a changelog; take a canonical savepoint of the job"))
+            KeyedHandle::Changelog(handle) => {
+                let log = Changelog::open(reader, max, handle)?;
+                if let Some(reason) = log.closed() {
+                    return Err(Error::incompatible(reason));
+                }
+                Ok(Part { range, header: log.header().clone(), max, body: Body::Changelog(Box::new(log)) })
             }
         }
     }
 
     /// Opens timers that are raw keyed state, as the queues that managed ones would be.
-    pub(super) fn raw(reader: &SnapshotReader, max: MaxParallelism, handle: &KeyedHandle) -> Result<Self> {
+    pub(in crate::flink) fn raw(reader: &SnapshotReader, max: MaxParallelism, handle: &KeyedHandle) -> Result<Self> {
         let KeyedHandle::KeyGroups(handle) = handle else {
             return Err(Error::incompatible("raw keyed state behind a handle of a database"));
         };
@@ -84,8 +94,49 @@ impl<'a> Part<'a> {
         Part { range: max.all_groups(), header, max, body: Body::Own(own) }
     }
 
+    /// Lets the parts of an operator tell each other how keys are serialized, which logs do not say.
+    pub(in crate::flink) fn settle_keys(parts: &mut [Part<'_>]) -> Result<()> {
+        let known = parts.iter().find_map(|part| part.header.key.clone());
+        let mut logs = Vec::new();
+        for part in parts.iter_mut() {
+            if let Body::Changelog(log) = &mut part.body {
+                logs.push(&mut **log);
+            }
+        }
+        changelog::settle_keys(known.as_ref(), &mut logs)?;
+        for Part { header, body, .. } in parts {
+            if let Body::Changelog(log) = body {
+                header.key.clone_from(&log.header().key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of what the handle leads to, as they are stored.
+    pub(in crate::flink) fn bytes(&self) -> u64 {
+        match &self.body {
+            Body::Canonical { stream, .. } | Body::Native { stream, .. } => {
+                u64::try_from(stream.as_ref().len()).unwrap_or(u64::MAX)
+            }
+            #[cfg(feature = "rocksdb")]
+            Body::Database(files) => files.bytes(),
+            Body::Changelog(log) => log.bytes(),
+            Body::Timers(_) | Body::Own(_) => 0,
+        }
+    }
+
+    /// Lets go of what was opened for reading entries, which is opened again when it is needed.
+    pub(in crate::flink) fn close(&self) {
+        match &self.body {
+            #[cfg(feature = "rocksdb")]
+            Body::Database(files) => files.close(),
+            Body::Changelog(log) => log.close(),
+            _ => {}
+        }
+    }
+
     /// Gives the entries of a key group to `visit`.
-    pub(super) fn visit(&self, group: KeyGroup, visit: &mut PairVisitor<'_>) -> Result<()> {
+    pub(in crate::flink) fn visit(&self, group: KeyGroup, visit: &mut PairVisitor<'_>) -> Result<()> {
         match &self.body {
             Body::Canonical { stream, extents } => {
                 let Some((bytes, start)) = block(stream, extents, group)? else { return Ok(()) };
@@ -100,6 +151,7 @@ impl<'a> Part<'a> {
             Body::Timers(timers) => self.timers(timers, group, visit),
             #[cfg(feature = "rocksdb")]
             Body::Database(files) => files.visit_stored(group, visit),
+            Body::Changelog(log) => log.visit_stored(group, &|_| true, visit),
             Body::Own(own) => own.visit(&self.header, group, visit),
         }
     }

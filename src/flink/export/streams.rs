@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Progress;
 use super::savepoint::Target;
 use crate::error::Result;
-use crate::flink::SnapshotReader;
+use crate::flink::{SnapshotReader, Stream};
 use crate::format::flink::metadata::{
     ChangelogDelta, ChannelHandle, KeyedHandle, LocalFile, OperatorStateHandle, Segment, StreamHandle, SubtaskState,
 };
@@ -48,11 +48,23 @@ impl Carrier<'_> {
             }
             StreamHandle::Relative { .. } => {}
         }
-        let stream = self.source.stream(handle)?;
+        self.copied(&self.source.stream(handle)?)
+    }
+
+    /// The handle of a log of changes, whose length is not the one that its handle says.
+    fn log(&self, handle: &StreamHandle) -> Result<StreamHandle> {
+        match handle {
+            StreamHandle::File { uri, .. } if self.new_uri(uri).is_none() => self.copied(&self.source.log(handle)?),
+            StreamHandle::Relative { .. } => self.copied(&self.source.log(handle)?),
+            _ => self.stream(handle),
+        }
+    }
+
+    fn copied(&self, stream: &Stream) -> Result<StreamHandle> {
         let bytes = stream.as_ref();
         let mut file = self.target.file()?;
         file.write(bytes)?;
-        (self.progress)(Progress::Written(handle.size()));
+        (self.progress)(Progress::Written(u64::try_from(bytes.len()).unwrap_or(u64::MAX)));
         file.finish()
     }
 
@@ -89,7 +101,7 @@ impl Carrier<'_> {
                 for change in &mut handle.changes {
                     let ChangelogDelta::Stream { parts, .. } = change else { continue };
                     for (_, stream) in parts {
-                        *stream = self.stream(stream)?;
+                        *stream = self.log(stream)?;
                     }
                 }
             }

@@ -3,15 +3,18 @@
 //! Real files and parts of them are the corpus. Every decoder has to end without a panic, has to name the place of what
 //! it refuses, and has to consume no more than it was given.
 
+use std::collections::BTreeMap;
+
+use super::changelog::{self, Announcement, ChangeSet, NetChanges, Trial};
 use super::channel::{self, Elements};
 use super::header::{KeyedHeader, OperatorHeader};
 use super::java_object::{self, CheckpointProperties, LogicalType};
 use super::metadata::{Channel, Distribution, Metadata, PartitionOffsets, Version};
-use super::serializer::Snapshot;
+use super::serializer::{Simple, Snapshot};
 use super::timer::RawTimers;
 use super::{Value, heap, keyed, operator};
 use crate::codec::{Reader, Writer};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key_group::{KeyGroup, MaxParallelism};
 
 /// Damage is damage or something unknown, and nothing else.
@@ -133,6 +136,50 @@ pub fn fuzz_flink_heap(bytes: &[u8]) {
         Err(error) => judge(&error),
         Ok(block) => block.entries(&header).filter_map(Result::err).for_each(|error| judge(&error)),
     }
+}
+
+/// Any bytes as a log with one change set and keys of two types: what its changes come to are entries.
+pub fn fuzz_flink_changelog(bytes: &[u8]) {
+    for key in [Simple::Long, Simple::String] {
+        if let Err(error) = net_entries(bytes, key) {
+            judge(&error);
+        }
+    }
+}
+
+fn net_entries(bytes: &[u8], key: Simple) -> Result<()> {
+    let (log, base) = changelog::expand(bytes)?;
+    let mut header = KeyedHeader { key: Some(Snapshot::simple(key)?), ..KeyedHeader::empty() };
+    let mut numbers = BTreeMap::new();
+    let mut set = ChangeSet::open(&log, base, 0)?;
+    let max = MaxParallelism::new(128)?;
+    while let Some(run) = set.next_run()? {
+        let Some(group) = run.group else {
+            for change in run.changes {
+                let announced = Announcement::read(change?)?;
+                numbers.insert(announced.number, u16::try_from(header.states.len()).unwrap_or(u16::MAX));
+                header.states.push(announced.state);
+            }
+            header.state_count = header.states.len();
+            continue;
+        };
+        let mut net = NetChanges::new(&header, group, max, Trial::No);
+        for change in run.changes {
+            let change = change?;
+            let (number, merges) = changelog::head(&change)?;
+            let Some(state) = numbers.get(&number) else { continue };
+            if merges {
+                net.set_loaded(*state);
+            }
+            net.apply(*state, change)?;
+        }
+        net.rest(&mut |state, key, value| {
+            let entry = keyed::Entry::of_pair(state, group, max, key, value).decode(&header);
+            entry.err().iter().for_each(judge);
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Any bytes as operator state, with an element of every state at every third position behind the header.

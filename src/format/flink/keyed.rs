@@ -33,7 +33,7 @@ const END_OF_BLOCK: u16 = 0xFFFF;
 const LAST_OF_RUN: u8 = 0x80;
 
 /// Between the elements of a list.
-const LIST_DELIMITER: u8 = b',';
+pub(in crate::format::flink) const LIST_DELIMITER: u8 = b',';
 
 /// Number of bytes that the key group takes in front of every key: one up to 128 key groups, two above.
 pub fn prefix_length(max: MaxParallelism) -> usize {
@@ -194,6 +194,12 @@ impl<'b> Entry<'b> {
         let key_offset = input.offset();
         let key = input.raw(input.remaining(), "key")?;
         Ok((group, Entry { placement, state_id, key, value, key_offset, value_offset: 0 }))
+    }
+
+    /// An entry with the composite key and the value of canonical files, wherever it lies: offsets of errors count from
+    /// the beginning of the key or the value.
+    pub fn of_pair(state_id: u16, group: KeyGroup, max: MaxParallelism, key: &'b [u8], value: &'b [u8]) -> Self {
+        Entry { placement: Placement { group, max }, state_id, key, value, key_offset: 0, value_offset: 0 }
     }
 
     /// Decodes key and value, and checks that the key belongs to its key group where its hash code can be computed. A

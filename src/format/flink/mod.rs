@@ -6,8 +6,8 @@
 //!
 //! A handle of keyed state leads to a canonical file ([`keyed`]), to a native heap file ([`heap`]; [`KeyedFile`] is
 //! either of the two), to the files of a
-//! RocksDB database, whose keys and values are those of canonical files, or to timers ([`timer`]). A handle of operator
-//! state leads to [`operator`] files, one of channel state to [`channel`] files. Files of keyed and operator state begin
+//! RocksDB database, whose keys and values are those of canonical files, to timers ([`timer`]), or to logs of changes to
+//! what another handle leads to ([`changelog`]). A handle of operator state leads to [`operator`] files, one of channel state to [`channel`] files. Files of keyed and operator state begin
 //! with a [`header`] that names the states and describes their [`serializer`]s, by which [`Value`]s are decoded.
 //! [`key_group`] says where Flink puts a key.
 //!
@@ -15,7 +15,7 @@
 //!
 //! What can be written is metadata from version 3 on, canonical files, operator state, serializer snapshots and values:
 //! what was read is written byte for byte, and what Flink could not read is refused. Raw timers, native files and
-//! databases are only read.
+//! databases are only read, and so are logs of changes.
 //!
 //! Nothing here performs I/O: a decoder takes the bytes of a file, or of the part of it that a handle names, and every
 //! error says at which offset and in which field. Class names are only data: they are compared with a table of known
@@ -23,6 +23,7 @@
 //!
 //! Numbers are big-endian, as `java.io.DataOutput` writes them, unless a decoder says otherwise.
 
+pub mod changelog;
 pub mod channel;
 mod entry;
 mod file;

@@ -63,7 +63,7 @@ impl StateType {
 }
 
 impl StateInfo {
-    fn write(&self, out: &mut Writer) -> Result<()> {
+    pub(in crate::format::flink) fn write(&self, out: &mut Writer) -> Result<()> {
         let StateInfo { name, state_type, options, serializers } = self;
         out.utf(name, "state name")?;
         out.i32(state_type.position());

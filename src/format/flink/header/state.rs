@@ -95,6 +95,19 @@ impl StateInfo {
         self.serializer("KEY_SERIALIZER")
     }
 
+    /// Whether both descriptions say the same. Options and serializers are in the order of a hash map.
+    pub fn describes_same(&self, other: &Self) -> bool {
+        let sorted = |state: &StateInfo| {
+            let mut options = state.options.clone();
+            options.sort();
+            let mut serializers: Vec<(String, Vec<u8>)> =
+                state.serializers.iter().map(|(name, snapshot)| (name.clone(), snapshot.bytes.clone())).collect();
+            serializers.sort();
+            (options, serializers)
+        };
+        self.name == other.name && self.state_type == other.state_type && sorted(self) == sorted(other)
+    }
+
     /// Kind of keyed state; [`KeyedKind::Unknown`] for all other state.
     pub fn keyed_kind(&self) -> KeyedKind {
         match self.option("KEYED_STATE_TYPE") {
@@ -128,7 +141,7 @@ impl StateInfo {
     }
 
     /// Reads a description. The second part says why its serializers are incomplete.
-    pub(super) fn read(input: &mut Reader<'_>) -> Result<(Self, Option<Unreadable>)> {
+    pub(in crate::format::flink) fn read(input: &mut Reader<'_>) -> Result<(Self, Option<Unreadable>)> {
         let name = input.utf("state name")?;
         let start = input.clone();
         let position = input.i32("state type")?;

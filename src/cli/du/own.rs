@@ -1,107 +1,14 @@
-//! `millpond du`: what takes up the space.
+//! What takes up the space of a snapshot of ours, as its manifest says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
-use std::path::PathBuf;
 
-use clap::Args;
 use millpond::format::manifest::{Manifest, ObjectScope, OperatorSnapshot, OperatorStateContent, OperatorStateHandle};
 use millpond::snapshot::{SnapshotReader, object_path};
+use millpond::storage::ObjectPath;
 use millpond::storage::layout::{MANIFEST_NAME, is_object_name};
-use millpond::storage::{ObjectPath, Storage};
-use serde::Serialize;
 
-use super::Outcome;
-use super::failure::Failure;
-use super::open::Location;
-use super::output::Side::{Left, Right};
-use super::output::{Bytes, Count, Output, Table, counted};
-
-/// Key groups that are listed unless all are asked for.
-const FULLEST_LISTED: usize = 10;
-
-const AFTER_HELP: &str = "\
-Only manifests are read. STORED is what lies in files, after compression. Files that other checkpoints of the same directory \
-name as well are SHARED; the others are ALONE: they would be free if this snapshot were gone. A file with state of several \
-operators counts for each by its sections.
-
-Bytes of a state are those of its entries before compression, and `?` where nobody counted. Bytes of a key group are as \
-stored, and are not known for RocksDB files, which are not divided by key group.
-
-Exit codes: 0 done, 1 the manifest is damaged, 2 wrong arguments, 3 the snapshot cannot be read.
-
-Examples:
-  millpond du /data/checkpoints/4a1f.../chk-12
-  millpond du chk-12 --key-groups --json | jq '.operators[0].key_groups | max_by(.bytes)'";
-
-/// Show what takes up the space: bytes per operator, state and key group, alone and shared.
-#[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
-pub(super) struct Arguments {
-    /// Directory of the snapshot, or its _metadata file.
-    path: PathBuf,
-    /// List every key group, not only the fullest.
-    #[arg(long)]
-    key_groups: bool,
-    /// Print one JSON document.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Serialize)]
-struct Report {
-    path: String,
-    stored_bytes: u64,
-    alone_bytes: u64,
-    shared_bytes: u64,
-    shared_with: Vec<String>,
-    manifest_bytes: u64,
-    task_owned_bytes: u64,
-    operators: Vec<Operator>,
-}
-
-#[derive(Serialize)]
-struct Operator {
-    id: String,
-    uid: Option<String>,
-    stored_bytes: u64,
-    alone_bytes: u64,
-    shared_bytes: u64,
-    states: Vec<State>,
-    key_groups: Vec<Group>,
-}
-
-#[derive(Serialize)]
-struct State {
-    name: String,
-    kind: &'static str,
-    entries: Option<u64>,
-    bytes: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Group {
-    key_group: u16,
-    entries: u64,
-    bytes: u64,
-}
-
-pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let location = Location::find(&arguments.path)?;
-    let snapshot = location.open()?;
-    let siblings = siblings(&location, &snapshot);
-    let mut report = report(&location, &snapshot, &siblings).map_err(|error| location.failure(&error))?;
-    let mut out = Output::new();
-    if !arguments.key_groups {
-        report.operators.iter_mut().for_each(|operator| operator.key_groups.truncate(FULLEST_LISTED));
-    }
-    if arguments.json {
-        out.json(&report)?;
-    } else {
-        print(&report, &mut out)?;
-    }
-    Ok(Outcome::Done)
-}
+use super::super::open::Location;
+use super::{Group, Operator, Report, State};
 
 /// What other snapshots beside this one name, by their directory. One that cannot be read is as if it were not there.
 fn siblings(location: &Location, snapshot: &SnapshotReader) -> BTreeMap<String, BTreeSet<ObjectPath>> {
@@ -127,11 +34,8 @@ fn task_owned_bytes(location: &Location, snapshot: &SnapshotReader) -> u64 {
     listed.iter().flatten().filter(|info| is_object_name(info.path.file_name())).map(|info| info.length).sum()
 }
 
-fn report(
-    location: &Location,
-    snapshot: &SnapshotReader,
-    siblings: &BTreeMap<String, BTreeSet<ObjectPath>>,
-) -> millpond::Result<Report> {
+pub(super) fn report(location: &Location, snapshot: &SnapshotReader) -> millpond::Result<Report> {
+    let siblings = siblings(location, snapshot);
     let manifest = snapshot.manifest();
     let mut names: BTreeMap<ObjectPath, u64> = BTreeMap::new();
     for object in manifest.objects() {
@@ -149,8 +53,9 @@ fn report(
         alone_bytes: stored_bytes - shared_bytes,
         shared_bytes,
         shared_with: with.map(|(directory, _)| directory.clone()).collect(),
+        inline_bytes: None,
         manifest_bytes: location.storage.length(&path)?.unwrap_or(0),
-        task_owned_bytes: task_owned_bytes(location, snapshot),
+        task_owned_bytes: Some(task_owned_bytes(location, snapshot)),
         operators: operators.collect::<millpond::Result<_>>()?,
     })
 }
@@ -203,6 +108,8 @@ fn of_operator(
         stored_bytes: alone_bytes + shared_bytes,
         alone_bytes,
         shared_bytes,
+        inline_bytes: None,
+        unread: Vec::new(),
         states: states.collect(),
         key_groups,
     })
@@ -213,52 +120,4 @@ fn has_bytes(handle: &OperatorStateHandle) -> bool {
         OperatorStateContent::Inline(bytes) => !bytes.is_empty(),
         OperatorStateContent::Object(_) => true,
     }
-}
-
-fn print(report: &Report, out: &mut Output) -> io::Result<()> {
-    out.bold(&report.path)?;
-    let (alone, shared) = (Bytes(report.alone_bytes), Bytes(report.shared_bytes));
-    writeln!(out, "  stored    {} ({alone} alone, {shared} shared)", Bytes(report.stored_bytes))?;
-    if !report.shared_with.is_empty() {
-        writeln!(out, "  with      {}", report.shared_with.join(", "))?;
-    }
-    writeln!(out, "  manifest  {}", Bytes(report.manifest_bytes))?;
-    if report.task_owned_bytes > 0 {
-        writeln!(out, "  tasks own {} beside it, of no checkpoint", Bytes(report.task_owned_bytes))?;
-    }
-    for operator in &report.operators {
-        writeln!(out)?;
-        print_operator(operator, out)?;
-    }
-    out.flush()
-}
-
-fn print_operator(operator: &Operator, out: &mut Output) -> io::Result<()> {
-    out.bold(&format!("operator {}", operator.uid.as_deref().unwrap_or(&operator.id)))?;
-    let (alone, shared) = (Bytes(operator.alone_bytes), Bytes(operator.shared_bytes));
-    writeln!(out, "  stored    {} ({alone} alone, {shared} shared)", Bytes(operator.stored_bytes))?;
-    let mut table = Table::new("  ", vec![("STATE", Left), ("KIND", Left), ("ENTRIES", Right), ("BYTES", Right)]);
-    for state in &operator.states {
-        let unknown = || "?".to_owned();
-        table.row(vec![
-            state.name.clone(),
-            state.kind.to_owned(),
-            state.entries.map_or_else(unknown, |entries| Count(entries).to_string()),
-            state.bytes.map_or_else(unknown, |bytes| Bytes(bytes).to_string()),
-        ]);
-    }
-    table.print_head(out)?;
-    table.print_rows(out)?;
-    if operator.key_groups.is_empty() {
-        return Ok(());
-    }
-    let mut table = Table::new("  ", vec![("KEY GROUP", Right), ("ENTRIES", Right), ("STORED", Right)]);
-    for group in &operator.key_groups {
-        let (entries, bytes) = (Count(group.entries).to_string(), Bytes(group.bytes).to_string());
-        table.row(vec![group.key_group.to_string(), entries, bytes]);
-    }
-    let listed = counted(operator.key_groups.len() as u64, "key group", "key groups");
-    writeln!(out, "  the fullest {listed}")?;
-    table.print_head(out)?;
-    table.print_rows(out)
 }
