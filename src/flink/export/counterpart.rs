@@ -65,7 +65,9 @@ pub(super) fn opaque_element(stored: &SerializerSnapshot) -> Option<Result<Snaps
 }
 
 fn none(what: &str) -> Error {
-    Error::incompatible(format!("type {what} has no counterpart in Flink"))
+    Error::incompatible(format!(
+        "type {what} has no counterpart in Flink; a snapshot of Flink's that has the state can lend its types: `Options::like` or --like"
+    ))
 }
 
 /// The same type or null.

@@ -68,7 +68,10 @@ pub(super) fn export(
 ) -> Result<Metadata> {
     let Options { version, form, edits, moved, classes, like, .. } = options;
     if *form == Form::AsIs || !moved.is_empty() {
-        return Err(Error::invalid_input("state of millpond's is always written in canonical form"));
+        return Err(Error::invalid_input(
+            "a snapshot of millpond's has no files of Flink's to keep or to name elsewhere: ask for `Form::Canonical` \
+             or --to flink-canonical, without moved files",
+        ));
     }
     let plan = Plan::new(edits)?;
     let types = Types { classes, like: *like };
