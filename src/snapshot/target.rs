@@ -4,7 +4,8 @@ use super::home::Home;
 use super::object::ObjectSink;
 use crate::codec::Compression;
 use crate::error::{Error, Result};
-use crate::format::manifest::ObjectScope;
+use crate::format::manifest::{ObjectScope, OperatorStateContent};
+use crate::format::section::Sink;
 use crate::random::RandomSource;
 use crate::storage::layout::{self, SnapshotDirectory};
 use crate::storage::{ObjectPath, Storage};
@@ -74,6 +75,16 @@ impl SnapshotTarget {
     /// [`new_object_in`](Self::new_object_in).
     pub fn new_shared_object(&self) -> Result<ObjectSink> {
         self.new_object_in(ObjectScope::Shared)
+    }
+
+    /// Keeps a section of operator state: in the manifest up to so many bytes, in an object of its own beyond.
+    pub(crate) fn operator_state(&self, bytes: Vec<u8>, inline_bytes: usize) -> Result<OperatorStateContent> {
+        if bytes.len() <= inline_bytes {
+            return Ok(OperatorStateContent::Inline(bytes));
+        }
+        let mut sink = self.new_object()?;
+        sink.write(&bytes)?;
+        Ok(sink.finish()?.map_or(OperatorStateContent::Inline(bytes), OperatorStateContent::Object))
     }
 
     /// Starts a new object in the directory of this scope, under a random name. Nothing is created before the first byte

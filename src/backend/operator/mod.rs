@@ -24,10 +24,10 @@ use states::{ListState, MapState, State};
 use super::handle::{BroadcastHandle, OperatorListHandle, StateIndex};
 use crate::backend::{Data, Key};
 use crate::error::{Error, Result};
-use crate::format::manifest::{OperatorStateContent, OperatorStateHandle};
+use crate::format::manifest::OperatorStateHandle;
 use crate::format::operator;
 use crate::format::record::{StateKind, StateMeta};
-use crate::format::section::{Owner, Sink};
+use crate::format::section::Owner;
 use crate::ids::{OperatorId, SubtaskIndex, check_name};
 use crate::key_group::Parallelism;
 use crate::serializer::{Compatibility, Serializer, SerializerSnapshot};
@@ -249,14 +249,7 @@ impl Snapshot {
         }
         let Some(summary) = writer.finish()? else { return Ok(None) };
         let bytes = writer.close()?;
-        let content = if bytes.len() <= INLINE_BYTES {
-            OperatorStateContent::Inline(bytes)
-        } else {
-            let mut sink = target.new_object()?;
-            sink.write(&bytes)?;
-            let Some(object) = sink.finish()? else { return Ok(None) };
-            OperatorStateContent::Object(object)
-        };
+        let content = target.operator_state(bytes, INLINE_BYTES)?;
         Ok(Some(OperatorStateHandle { content, states: summary.states }))
     }
 }

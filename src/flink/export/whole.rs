@@ -36,19 +36,9 @@ pub(super) fn rewrite(
         }
         let mut rewriter = Rewriter { carrier: &carrier, options, plan: &plan, report: described(operator) };
         let written = rewriter.operator(operator);
-        let mut of_operator = rewriter.report;
-        match written {
-            Ok(written) => {
-                of_operator.written_as = Some(edits::label(&written));
-                of_operator.id = written.id.to_string();
-                of_operator.parallelism = written.parallelism.get();
-                of_operator.max_parallelism = written.max_parallelism.get();
-                operators.push(written);
-            }
-            Err(error) if error.kind() == ErrorKind::Incompatible => of_operator.states.push(refusal(&error)),
-            Err(error) => return Err(error.in_operator(edits::label(operator))),
-        }
-        report.operators.push(of_operator);
+        let written =
+            reported(written, rewriter.report, report).map_err(|error| error.in_operator(edits::label(operator)))?;
+        operators.extend(written);
     }
     plan.check_all_met()?;
     check_ids(&operators)?;
@@ -84,19 +74,9 @@ pub(super) fn export(
         }
         let mut exporter = Exporter { target, options, plan: &plan, report: described(&stub) };
         let written = exporter.operator(operator, &stub, types);
-        let mut of_operator = exporter.report;
-        match written {
-            Ok(written) => {
-                of_operator.written_as = Some(edits::label(&written));
-                of_operator.id = written.id.to_string();
-                of_operator.parallelism = written.parallelism.get();
-                of_operator.max_parallelism = written.max_parallelism.get();
-                operators.push(written);
-            }
-            Err(error) if error.kind() == ErrorKind::Incompatible => of_operator.states.push(refusal(&error)),
-            Err(error) => return Err(error.in_operator(edits::label(&stub))),
-        }
-        report.operators.push(of_operator);
+        let written =
+            reported(written, exporter.report, report).map_err(|error| error.in_operator(edits::label(&stub)))?;
+        operators.extend(written);
     }
     plan.check_all_met()?;
     check_ids(&operators)?;
@@ -182,6 +162,30 @@ fn check_ids(operators: &[Operator]) -> Result<()> {
         None => Ok(()),
         Some(id) => Err(Error::invalid_input(format!("two operators would have the id {id}; choose another uid"))),
     }
+}
+
+/// Puts what became of an operator into the report; a refusal ends the operator, not the report.
+fn reported(
+    written: Result<Operator>,
+    mut of_operator: OperatorReport,
+    report: &mut Report,
+) -> Result<Option<Operator>> {
+    let written = match written {
+        Ok(written) => {
+            of_operator.written_as = Some(edits::label(&written));
+            of_operator.id = written.id.to_string();
+            of_operator.parallelism = written.parallelism.get();
+            of_operator.max_parallelism = written.max_parallelism.get();
+            Some(written)
+        }
+        Err(error) if error.kind() == ErrorKind::Incompatible => {
+            of_operator.states.push(refusal(&error));
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    report.operators.push(of_operator);
+    Ok(written)
 }
 
 fn described(operator: &Operator) -> OperatorReport {

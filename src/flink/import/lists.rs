@@ -8,10 +8,10 @@ use crate::flink::mapping::Mapping;
 use crate::format::flink::Value;
 use crate::format::flink::header::StateInfo;
 use crate::format::flink::metadata::Distribution;
-use crate::format::manifest::{OperatorStateContent, OperatorStateHandle};
+use crate::format::manifest::OperatorStateHandle;
 use crate::format::operator;
 use crate::format::record::{StateKind, StateMeta};
-use crate::format::section::{Owner, Sink};
+use crate::format::section::Owner;
 use crate::ids::{OperatorId, SubtaskIndex};
 use crate::serializer::SerializerSnapshot;
 use crate::snapshot::SnapshotTarget;
@@ -128,14 +128,7 @@ impl Lists {
         }
         let Some(summary) = writer.finish()? else { return Ok(None) };
         let bytes = writer.close()?;
-        let content = if bytes.len() <= INLINE_BYTES {
-            OperatorStateContent::Inline(bytes)
-        } else {
-            let mut sink = target.new_object()?;
-            sink.write(&bytes)?;
-            let Some(object) = sink.finish()? else { return Ok(None) };
-            OperatorStateContent::Object(object)
-        };
+        let content = target.operator_state(bytes, INLINE_BYTES)?;
         Ok(Some(OperatorStateHandle { content, states: summary.states }))
     }
 }
