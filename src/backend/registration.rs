@@ -11,9 +11,17 @@ use crate::ids::check_name;
 use crate::key_group::{KeyGroup, MaxParallelism};
 use crate::serializer::{Compatibility, Serializer, SerializerSnapshot};
 use crate::snapshot::OperatorReader;
+use crate::state::Ttl;
 
 /// A serializer chosen at registration.
 pub(super) type SharedSerializer<V> = Arc<dyn Serializer<Value = V>>;
+
+/// A state as its registration asks for it. What else a kind needs comes beside it.
+pub(super) struct Requested<N> {
+    pub(super) meta: StateMeta,
+    pub(super) namespace: SharedSerializer<N>,
+    pub(super) ttl: Option<Ttl>,
+}
 
 /// The verdict about a part of the key, which must stay as it is: its bytes decide where entries belong.
 pub(super) fn as_is_only(verdict: Compatibility) -> Compatibility {

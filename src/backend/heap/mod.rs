@@ -60,7 +60,8 @@ use crate::state::{TimeDomain, Timer};
 /// A state with a time to live, and the moment it was opened at.
 type Timed<'s, K, N, C> = (&'s mut TypedState<K, N, C>, i64);
 
-/// The keyed state of one subtask, on the heap. `KS` is the serializer of the keys.
+/// The keyed state of one subtask, on the heap. `KS` is the serializer of the keys. States are registered
+/// through [`backend::KeyedBackend`](crate::backend::KeyedBackend).
 ///
 /// Belongs to one thread at a time. [`snapshot`](Self::snapshot) gives a value that another thread writes meanwhile.
 pub struct KeyedBackend<KS: Serializer> {

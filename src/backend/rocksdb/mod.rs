@@ -70,7 +70,8 @@ use crate::state::{TimeDomain, Timer};
 /// Bytes of a key group in a row.
 const GROUP_BYTES: usize = 2;
 
-/// The keyed state of one subtask, in a RocksDB database. `KS` is the serializer of the keys.
+/// The keyed state of one subtask, in a RocksDB database. `KS` is the serializer of the keys. States are registered
+/// through [`backend::KeyedBackend`](crate::backend::KeyedBackend).
 ///
 /// Belongs to one thread at a time. [`snapshot`](Self::snapshot) gives a value that another thread writes meanwhile.
 pub struct KeyedBackend<KS: Serializer> {

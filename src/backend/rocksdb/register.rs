@@ -13,142 +13,75 @@ use super::timer::Agendas;
 use super::typed::{Content, Rule, State, Takeover, Typed};
 use super::value::Single;
 use super::{Carried, KeyedBackend};
-use crate::backend::handle::{
-    AggregatingHandle, ListHandle, MapHandle, ReducingHandle, StateIndex, TimerHandle, ValueHandle,
-};
+use crate::backend::handle::StateIndex;
 use crate::backend::registration::{
-    SharedSerializer, as_is_only, check_same_registration, check_state_name, check_takeover, foreign_handle, plain_meta,
+    Requested, SharedSerializer, as_is_only, check_same_registration, check_state_name, check_takeover, foreign_handle,
 };
 use crate::backend::{Data, Key};
 use crate::codec::Writer;
 use crate::error::Result;
 use crate::format::native_rocksdb::{column_family_name, group_bounds, split_row_key};
-use crate::format::record::{StateKind, StateMeta};
-use crate::serializer::{Compatibility, Serializer, SerializerSnapshot};
+use crate::format::record::StateMeta;
+use crate::serializer::{Compatibility, Serializer};
 use crate::snapshot::database::{BulkWriter, ingest};
-use crate::state::{
-    Aggregate, AggregatingDescriptor, ListDescriptor, MapDescriptor, ReducingDescriptor, TimerDescriptor, Ttl,
-    ValueDescriptor,
-};
 
 impl<KS> KeyedBackend<KS>
 where
     KS: Serializer<Value: Key>,
 {
-    /// Registers a value state. What a restored snapshot holds of it is taken over here, or refused with both types named.
-    pub fn register_value<S, N>(
+    /// Registers a state with one value per key and namespace.
+    pub(in crate::backend) fn register_single<N, V>(
         &mut self,
-        descriptor: &ValueDescriptor<S, N>,
-    ) -> Result<ValueHandle<S::Value, N::Value>>
-    where
-        S: Serializer + Clone,
-        N: Serializer<Value: Key> + Clone,
-    {
-        let ValueDescriptor { name, value, namespace, ttl } = descriptor.clone();
-        let index = self.register_single(name, StateKind::Value, Arc::new(value), Arc::new(namespace), ttl)?;
-        Ok(ValueHandle::new(index, ttl.is_some()))
-    }
-
-    /// Registers a reducing state; see [`register_value`](Self::register_value).
-    pub fn register_reducing<S, N>(
-        &mut self,
-        descriptor: &ReducingDescriptor<S, N>,
-    ) -> Result<ReducingHandle<S::Value, N::Value>>
-    where
-        S: Serializer + Clone,
-        N: Serializer<Value: Key> + Clone,
-    {
-        let ReducingDescriptor { name, value, reduce, namespace, ttl } = descriptor.clone();
-        let index = self.register_single(name, StateKind::Reducing, Arc::new(value), Arc::new(namespace), ttl)?;
-        Ok(ReducingHandle::new(index, ttl.is_some(), reduce))
-    }
-
-    /// Registers an aggregating state; see [`register_value`](Self::register_value).
-    pub fn register_aggregating<A, S, N>(
-        &mut self,
-        descriptor: &AggregatingDescriptor<A, S, N>,
-    ) -> Result<AggregatingHandle<A, N::Value>>
-    where
-        A: Aggregate,
-        S: Serializer<Value = A::Accumulator> + Clone,
-        N: Serializer<Value: Key> + Clone,
-    {
-        let AggregatingDescriptor { name, accumulator, namespace, ttl, .. } = descriptor;
-        let (accumulator, namespace) = (Arc::new(accumulator.clone()), Arc::new(namespace.clone()));
-        let index = self.register_single(name, StateKind::Aggregating, accumulator, namespace, *ttl)?;
-        Ok(AggregatingHandle::new(index, ttl.is_some()))
-    }
-
-    /// Registers a list state; see [`register_value`](Self::register_value).
-    pub fn register_list<S, N>(&mut self, descriptor: &ListDescriptor<S, N>) -> Result<ListHandle<S::Value, N::Value>>
-    where
-        S: Serializer + Clone,
-        N: Serializer<Value: Key> + Clone,
-    {
-        let ListDescriptor { name, element, namespace, ttl } = descriptor.clone();
-        let meta = plain_meta(name, StateKind::List, namespace.snapshot(), element.snapshot(), ttl.is_some());
-        let index = self.register(meta, Arc::new(namespace), Listed { element: Arc::new(element) }, ttl)?;
-        Ok(ListHandle::new(index, ttl.is_some()))
-    }
-
-    /// Registers a map state; see [`register_value`](Self::register_value).
-    pub fn register_map<U, V, N>(
-        &mut self,
-        descriptor: &MapDescriptor<U, V, N>,
-    ) -> Result<MapHandle<U::Value, V::Value, N::Value>>
-    where
-        U: Serializer<Value: Key> + Clone,
-        V: Serializer + Clone,
-        N: Serializer<Value: Key> + Clone,
-    {
-        let MapDescriptor { name, user_key, value, namespace, ttl } = descriptor.clone();
-        let meta = StateMeta {
-            user_key: user_key.snapshot(),
-            ..plain_meta(name, StateKind::Map, namespace.snapshot(), value.snapshot(), ttl.is_some())
-        };
-        let content = Mapped { user_key: Arc::new(user_key), value: Arc::new(value) };
-        let index = self.register(meta, Arc::new(namespace), content, ttl)?;
-        Ok(MapHandle::new(index, ttl.is_some()))
-    }
-
-    /// Registers a set of timers; see [`register_value`](Self::register_value).
-    pub fn register_timers<N>(&mut self, descriptor: &TimerDescriptor<N>) -> Result<TimerHandle<N::Value>>
-    where
-        N: Serializer<Value: Key> + Clone,
-    {
-        let TimerDescriptor { name, namespace } = descriptor.clone();
-        let meta = plain_meta(name, StateKind::Timer, namespace.snapshot(), SerializerSnapshot::Unit, false);
-        let agendas = Agendas::new(self.parameters.range.len(), !self.carried.contains_key(name));
-        Ok(TimerHandle::new(self.register(meta, Arc::new(namespace), agendas, None)?))
-    }
-
-    fn register_single<V, N>(
-        &mut self,
-        name: &str,
-        kind: StateKind,
+        requested: Requested<N>,
         value: SharedSerializer<V>,
-        namespace: SharedSerializer<N>,
-        ttl: Option<Ttl>,
     ) -> Result<StateIndex>
     where
-        V: Data,
         N: Key,
+        V: Data,
     {
-        let meta = plain_meta(name, kind, namespace.snapshot(), value.snapshot(), ttl.is_some());
-        self.register(meta, namespace, Single { value }, ttl)
+        self.register(requested, Single { value })
     }
 
-    fn register<N, C>(
+    /// Registers a list state.
+    pub(in crate::backend) fn register_list<N, V>(
         &mut self,
-        meta: StateMeta,
-        namespace: SharedSerializer<N>,
-        content: C,
-        ttl: Option<Ttl>,
+        requested: Requested<N>,
+        element: SharedSerializer<V>,
     ) -> Result<StateIndex>
+    where
+        N: Key,
+        V: Data,
+    {
+        self.register(requested, Listed { element })
+    }
+
+    /// Registers a map state.
+    pub(in crate::backend) fn register_map<N, U, V>(
+        &mut self,
+        requested: Requested<N>,
+        user_key: SharedSerializer<U>,
+        value: SharedSerializer<V>,
+    ) -> Result<StateIndex>
+    where
+        N: Key,
+        U: Key,
+        V: Data,
+    {
+        self.register(requested, Mapped { user_key, value })
+    }
+
+    /// Registers a set of timers.
+    pub(in crate::backend) fn register_timers<N: Key>(&mut self, requested: Requested<N>) -> Result<StateIndex> {
+        let agendas = Agendas::new(self.parameters.range.len(), !self.carried.contains_key(&requested.meta.name));
+        self.register(requested, agendas)
+    }
+
+    fn register<N, C>(&mut self, requested: Requested<N>, content: C) -> Result<StateIndex>
     where
         N: Key,
         C: Content,
     {
+        let Requested { meta, namespace, ttl } = requested;
         if let Some(index) = self.registered::<Typed<N, C>>(&meta)? {
             return Ok(index);
         }

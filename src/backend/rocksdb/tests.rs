@@ -7,6 +7,7 @@ use ::rocksdb::{BottommostLevelCompaction, CompactOptions};
 use tempfile::TempDir;
 
 use super::*;
+use crate::backend::{self, BackendConfig};
 use crate::clock::ManualClock;
 use crate::key_group::MaxParallelism;
 use crate::serializer::{Str, U64};
@@ -35,6 +36,19 @@ fn config(directory: &TempDir) -> Config {
     Config::in_directory(directory.path()).with_memory(MemoryBudget::new(16 << 20)).with_write_buffers(1 << 20, 2)
 }
 
+/// A backend to register states with.
+fn chosen(config: Config, clock: &ManualClock) -> backend::KeyedBackend<Str> {
+    backend::KeyedBackend::new(&BackendConfig::rocksdb(config), parameters(clock), Str).unwrap()
+}
+
+/// What the chosen backend is.
+fn inside(chosen: backend::KeyedBackend<Str>) -> KeyedBackend<Str> {
+    match chosen {
+        backend::KeyedBackend::RocksDb(backend) => backend,
+        other => panic!("{:?}", other.kind()),
+    }
+}
+
 /// Everything in files, and these merged, whatever they are.
 fn compact(backend: &KeyedBackend<Str>, state: &str) {
     backend.states.iter().for_each(|state| state.rows_in(&backend.database).unwrap().settle().unwrap());
@@ -52,8 +66,9 @@ fn compact(backend: &KeyedBackend<Str>, state: &str) {
 fn s_28_a_map_is_read_without_its_neighbours_tombstones() {
     const TOMBSTONES: u32 = 250_000;
     let directory = scratch();
-    let mut backend = KeyedBackend::new(&config(&directory), parameters(&ManualClock::new(0)), Str).unwrap();
+    let mut backend = chosen(config(&directory), &ManualClock::new(0));
     let map = backend.register_map(&MapDescriptor::new("map", Str, U64)).unwrap();
+    let mut backend = inside(backend);
     let key = "key".to_owned();
     for number in 0..10 {
         backend.key(&key).unwrap().map(&map).unwrap().put(number.to_string(), number).unwrap();
@@ -92,7 +107,7 @@ fn s_28_a_map_is_read_without_its_neighbours_tombstones() {
 fn s_33_compactions_drop_what_is_expired_and_nothing_else() {
     let directory = scratch();
     let clock = ManualClock::new(0);
-    let mut backend = KeyedBackend::new(&config(&directory), parameters(&clock), Str).unwrap();
+    let mut backend = chosen(config(&directory), &clock);
     let ttl = Ttl::new(100);
     let value = backend.register_value(&ValueDescriptor::new("value", U64).with_ttl(ttl)).unwrap();
     let list = backend.register_list(&ListDescriptor::new("list", U64).with_ttl(ttl)).unwrap();
@@ -100,6 +115,7 @@ fn s_33_compactions_drop_what_is_expired_and_nothing_else() {
     let kept = TtlCleanup { per_access: 0, in_snapshots: false };
     let by_hand = ValueDescriptor::new("by hand", U64).with_ttl(ttl.with_cleanup(kept));
     let by_hand = backend.register_value(&by_hand).unwrap();
+    let mut backend = inside(backend);
     for number in 0..100_u64 {
         clock.set_ms(number as i64);
         let key = number.to_string();
@@ -134,8 +150,9 @@ fn s_33_compactions_drop_what_is_expired_and_nothing_else() {
 #[test]
 fn timers_beyond_the_window_are_neither_lost_nor_revived() {
     let directory = scratch();
-    let mut backend = KeyedBackend::new(&config(&directory), parameters(&ManualClock::new(0)), Str).unwrap();
+    let mut backend = chosen(config(&directory), &ManualClock::new(0));
     let timers = backend.register_timers(&TimerDescriptor::new("timers")).unwrap();
+    let mut backend = inside(backend);
     let mut expected = std::collections::BTreeSet::new();
     let key = "key".to_owned();
     for step in 0..20_000_i64 {
@@ -168,9 +185,10 @@ fn metrics_say_what_the_database_holds() {
     let budget = MemoryBudget::new(16 << 20);
     let config = config(&directory).with_memory(budget.clone()).with_statistics(true);
     let clock = ManualClock::new(0);
-    let mut first = KeyedBackend::new(&config, parameters(&clock), Str).unwrap();
     let second = KeyedBackend::new(&config, parameters(&clock), Str).unwrap();
+    let mut first = chosen(config, &clock);
     let value = first.register_value(&ValueDescriptor::new("value", Str)).unwrap();
+    let mut first = inside(first);
     for number in 0..1000 {
         let key = number.to_string();
         first.key(&key).unwrap().value(&value).unwrap().set("x".repeat(100)).unwrap();
