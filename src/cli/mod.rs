@@ -128,8 +128,7 @@ impl Command {
             Command::Convert(arguments) => arguments.json,
             Command::Du(arguments) => arguments.json,
             Command::Diff(arguments) => arguments.json,
-            // What it writes is for programs anyway.
-            Command::Export(_) => false,
+            Command::Export(arguments) => arguments.json,
             Command::Checkpoints(arguments) => arguments.json,
             Command::Relocate(arguments) => arguments.json,
             Command::Savepoint(arguments) => arguments.is_json(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Read;
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -210,11 +210,83 @@ impl NewSnapshot {
 
 /// Writes a file, or writes it anew.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let written = fs::File::create(path).and_then(|mut file| std::io::Write::write_all(&mut file, bytes));
-    written.map_err(|error| {
-        let message = format!("cannot write {}", path.display());
-        Failure::unreadable(&Error::unavailable(message).because(error))
-    })
+    let written = fs::File::create(path).and_then(|mut file| file.write_all(bytes));
+    written.map_err(|error| cannot_write(path, error))
+}
+
+/// A directory that is made now, or is there and empty.
+pub(super) fn new_directory(path: &Path) -> Result<(), Failure> {
+    let refused = |what: &str| {
+        let message = format!("{} {what}; name a directory that does not exist", path.display());
+        Failure::misfit(&Error::invalid_input(message))
+    };
+    let error = match fs::create_dir(path) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    match fs::read_dir(path) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(refused("is not empty")),
+        },
+        Err(_) if path.is_file() => Err(refused("is a file")),
+        Err(_) => {
+            let message = format!("cannot make the directory {}", path.display());
+            Err(Failure::unreadable(&Error::unavailable(message).because(error)))
+        }
+    }
+}
+
+/// A file that has its name only once it is whole. Until then its name ends with `.partial`; it goes away if that never
+/// happens.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    path: PathBuf,
+    partial: PathBuf,
+}
+
+impl NewFile {
+    /// Begins a file that must not exist; what is written goes to the second part.
+    pub(super) fn create(path: PathBuf) -> Result<(Self, Box<dyn Write + Send>), Failure> {
+        let mut partial = path.clone().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        if path.symlink_metadata().is_ok() {
+            let message = format!("{} is there already; name a file that does not exist", path.display());
+            return Err(Failure::misfit(&Error::invalid_input(message)));
+        }
+        let file = fs::File::create(&partial).map_err(|error| cannot_write(&path, error))?;
+        Ok((NewFile { path, partial }, Box::new(BufWriter::new(file))))
+    }
+
+    /// The name that the file will have.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file, all of which was written, its name; its length.
+    #[expect(clippy::disallowed_methods, reason = "the file is the user's, outside of every storage")]
+    pub(super) fn finish(self) -> Result<u64, Failure> {
+        let finished = fs::File::open(&self.partial).and_then(|file| {
+            file.sync_all()?;
+            fs::rename(&self.partial, &self.path)?;
+            file.metadata()
+        });
+        finished.map(|metadata| metadata.len()).map_err(|error| cannot_write(&self.path, error))
+    }
+}
+
+impl Drop for NewFile {
+    #[expect(clippy::disallowed_methods, reason = "the file is the user's, outside of every storage")]
+    fn drop(&mut self) {
+        // Nothing has this name once the file is whole; a file that cannot be removed says by its name what it is.
+        let _ = fs::remove_file(&self.partial);
+    }
+}
+
+fn cannot_write(path: &Path, error: std::io::Error) -> Failure {
+    let message = format!("cannot write {}", path.display());
+    Failure::unreadable(&Error::unavailable(message).because(error))
 }
 
 fn cannot_open(path: &Path, error: std::io::Error) -> Failure {

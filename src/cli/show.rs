@@ -300,7 +300,8 @@ struct TimerLine {
     at_ms: i64,
 }
 
-fn domain_name(domain: TimeDomain) -> &'static str {
+/// How a clock of timers is called.
+pub(super) fn domain_name(domain: TimeDomain) -> &'static str {
     match domain {
         TimeDomain::Event => "event",
         TimeDomain::Processing => "processing",

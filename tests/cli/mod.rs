@@ -6,9 +6,11 @@ mod convert;
 #[cfg(feature = "rocksdb")]
 mod database;
 mod errors;
+mod export;
 mod flink;
 mod housekeeping;
 mod inspect;
+mod parquet;
 mod sample;
 mod show;
 mod verify;
