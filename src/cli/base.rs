@@ -39,7 +39,10 @@ impl Base {
         let mut inventory = Inventory::read(&self.storage).map_err(|error| self.failure(&error))?;
         if let Some(job) = self.job {
             inventory.jobs.retain(|own| own.id == job);
+            inventory.flink_jobs.retain(|own| own.id == job);
             inventory.savepoints.clear();
+            inventory.flink_savepoints.clear();
+            inventory.foreign = 0;
         }
         Ok(inventory)
     }

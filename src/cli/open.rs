@@ -47,7 +47,7 @@ pub(super) struct Access {
     #[command(flatten)]
     trusted: Trusted,
     /// Where a directory lies now that the metadata of a Flink snapshot names by its old absolute path or URI. Can be given
-    /// several times. The directory above the snapshot is known without being named.
+    /// several times. The job's own directory, with chk-N and shared in it, is known without being named, wherever it was.
     #[arg(long = "root", value_name = "OLD=NEW")]
     roots: Vec<String>,
 }
@@ -122,12 +122,20 @@ impl Location {
 
     /// Opens a snapshot of ours.
     pub(super) fn open(&self) -> Result<SnapshotReader, Failure> {
-        if self.origin == Origin::Flink {
-            let shown = self.path.display();
-            let message = format!("{shown} is a snapshot of Apache Flink; this command reads those of millpond");
-            return Err(Failure::unreadable(&Error::incompatible(message)));
-        }
+        self.check_own()?;
         SnapshotReader::open(Arc::clone(&self.storage), self.directory.clone()).map_err(|error| self.failure(&error))
+    }
+
+    /// Fails if the snapshot is not ours, and says who does the like for others.
+    pub(super) fn check_own(&self) -> Result<(), Failure> {
+        if self.origin == Origin::Millpond {
+            return Ok(());
+        }
+        Err(Failure::unreadable(&Error::incompatible(format!(
+            "{} is a snapshot of Apache Flink; this command works on those of millpond (a copy that stands alone is made by \
+             millpond convert --to flink; what is not needed any more is for Flink to dispose of)",
+            self.path.display()
+        ))))
     }
 
     /// Opens a snapshot of ours to be checked, as far as the user trusts it; what is wrong with its manifest is the check's
@@ -138,14 +146,14 @@ impl Location {
     }
 
     /// Opens a snapshot of Flink's. Absolute paths are followed below the directory above it, where checkpoints share
-    /// files, and below the roots that were named.
+    /// files, by its name of now and by the one it had, and below the roots that were named.
     pub(super) fn open_flink(&self, access: &Access) -> Result<flink::SnapshotReader, Failure> {
         let own = Directory::new(Arc::clone(&self.storage), Some(self.directory.clone()));
+        let above = Directory::new(Arc::clone(&self.storage), None);
         let mut roots = Roots::new();
-        if let Some(above) = self.root.to_str() {
-            let beside = Directory::new(Arc::clone(&self.storage), None);
+        if let Some(path) = self.root.to_str() {
             // A directory with a name that no URI can have holds nothing that an absolute URI could name.
-            let _ = roots.map(above, beside);
+            let _ = roots.map(path, above.clone());
         }
         for root in &access.roots {
             let (old, new) = root.split_once('=').ok_or_else(|| {
@@ -157,7 +165,7 @@ impl Location {
         }
         let opened = flink::SnapshotReader::open(own, roots).map_err(|error| self.failure(&error))?;
         let trust = if access.trusted.trusted { Trust::Own } else { Trust::Hostile };
-        Ok(opened.trust(trust).with_scratch(std::env::temp_dir()))
+        Ok(opened.beside(above).trust(trust).with_scratch(std::env::temp_dir()))
     }
 
     /// Whether there is a file of this name in the storage.

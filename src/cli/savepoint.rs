@@ -61,6 +61,7 @@ impl Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let Action::Dispose(arguments) = &arguments.action;
     let location = Location::find(&arguments.path)?;
+    location.check_own()?;
     let disposed = dispose(&location.storage, &location.directory).map_err(|error| location.failure(&error))?;
     let deleted = disposed.manifests.iter().chain(&disposed.objects);
     let report = Report {

@@ -87,11 +87,18 @@ impl AsRef<[u8]> for Stream {
 pub(super) struct Files {
     own: Directory,
     roots: Roots<Directory>,
+    /// Where the job's directory was when the snapshot was written, for what lies below none of `roots`.
+    moved: Roots<Directory>,
 }
 
 impl Files {
     pub(super) fn new(own: Directory, roots: Roots<Directory>) -> Self {
-        Files { own, roots }
+        Files { own, roots, moved: Roots::new() }
+    }
+
+    /// Says that what was the directory `old` lies in `new` now, where no root says otherwise.
+    pub(super) fn moved(&mut self, old: &str, new: Directory) -> Result<()> {
+        self.moved.map(old, new)
     }
 
     pub(super) fn own(&self) -> &Directory {
@@ -132,7 +139,8 @@ impl Files {
     }
 
     fn absolute(&self, uri: &str) -> Result<Stream> {
-        let (directory, path) = self.roots.resolve(uri)?;
+        let resolved = self.roots.resolve(uri).or_else(|unknown| self.moved.resolve(uri).map_err(|_| unknown));
+        let (directory, path) = resolved?;
         whole(directory, &path)
     }
 }

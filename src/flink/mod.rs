@@ -43,7 +43,7 @@ pub use import::{COORDINATOR_STATE, ImportOptions, Imported, Note, RAW_OPERATOR_
 pub use keyed::{Gap, KeyedReader, Spot, Visitor};
 pub use operator::{ChannelVisitor, Direction, OperatorState};
 pub use pairs::KeyedPairs;
-pub use reader::{NamedStream, OperatorReader, Purpose, SnapshotReader};
+pub use reader::{OperatorReader, SnapshotReader};
 pub use state::StateReader;
 pub use usage::{GroupUsage, StateUsage, Taken, Usage};
 pub use verify::verify;

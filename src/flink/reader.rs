@@ -5,10 +5,8 @@ use super::keyed::KeyedReader;
 use crate::error::{Error, Result};
 use crate::format::Limits;
 use crate::format::flink::Roots;
-use crate::format::flink::metadata::{
-    ChangelogDelta, ChangelogHandle, IncrementalHandle, KeyedHandle, Metadata, Operator, StreamHandle, SubtaskState,
-};
-use crate::ids::{OperatorId, SubtaskIndex};
+use crate::format::flink::metadata::{Metadata, NamedStream, Operator, StreamHandle};
+use crate::ids::OperatorId;
 use crate::key_group::MaxParallelism;
 use crate::snapshot::Trust;
 use crate::storage::layout::MANIFEST_NAME;
@@ -37,6 +35,18 @@ impl SnapshotReader {
         let metadata_bytes = u64::try_from(length).unwrap_or(u64::MAX);
         let files = Files::new(directory, roots);
         Ok(SnapshotReader { files, metadata, metadata_bytes, trust: Trust::default(), scratch: None })
+    }
+
+    /// The same, with the directory known that the snapshot's own lies in. Checkpoints name files by the URIs that these had
+    /// when they were written; those in the directory of the job, wherever that was, are looked for in `directory`, unless a
+    /// root says otherwise. Files of other jobs, which a claimed snapshot goes on to use, need a root.
+    #[must_use]
+    pub fn beside(mut self, directory: Directory) -> Self {
+        if let Some(job) = self.metadata.job_directory().map(str::to_owned) {
+            // What no root can be, no file can lie below.
+            let _ = self.files.moved(&job, directory);
+        }
+        self
     }
 
     /// The same, with the snapshot trusted so far. The default is not at all.
@@ -143,8 +153,7 @@ impl<'a> OperatorReader<'a> {
 
     /// Uid, name or id, whichever is known first: how messages name the operator.
     pub fn label(&self) -> String {
-        let Operator { uid, name, id, .. } = self.operator;
-        uid.clone().or_else(|| name.clone()).unwrap_or_else(|| id.to_string())
+        self.operator.label()
     }
 
     /// Max parallelism the snapshot was taken with.
@@ -152,82 +161,13 @@ impl<'a> OperatorReader<'a> {
         self.operator.max_parallelism
     }
 
+    /// Every stream of the operator, in the order of the metadata.
+    pub fn streams(&self) -> impl Iterator<Item = NamedStream<'a>> + use<'a> {
+        self.operator.streams()
+    }
+
     /// Opens the keyed state of all subtasks, raw timers included. Reads the headers of its files.
     pub fn keyed(&self) -> Result<KeyedReader<'a>> {
         KeyedReader::open(*self).map_err(|error| error.in_operator(self.label()))
-    }
-}
-
-/// What a stream of a snapshot is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Purpose {
-    /// Keyed state of a backend.
-    Keyed,
-    /// Keyed state of the operator's own.
-    RawKeyed,
-    /// Operator state.
-    Operator,
-    /// Operator state as bytes of the operator's own.
-    RawOperator,
-    /// Records in flight.
-    Channel,
-    /// Changes since keyed state was last written as a whole.
-    Changelog,
-}
-
-/// A stream of a snapshot.
-#[derive(Debug, Clone, Copy)]
-pub struct NamedStream<'a> {
-    /// The subtask that wrote it.
-    pub subtask: SubtaskIndex,
-    /// What it is for.
-    pub purpose: Purpose,
-    /// Where it lies.
-    pub handle: &'a StreamHandle,
-}
-
-impl<'a> OperatorReader<'a> {
-    /// Every stream of the operator, in the order of the metadata.
-    pub fn streams(&self) -> impl Iterator<Item = NamedStream<'a>> {
-        self.operator.subtasks().iter().flat_map(|subtask| {
-            let mut streams = Vec::new();
-            if let Some(state) = &subtask.state {
-                subtask_streams(state, &mut |purpose, handle| {
-                    streams.push(NamedStream { subtask: subtask.index, purpose, handle });
-                });
-            }
-            streams
-        })
-    }
-}
-
-/// Takes the purpose of a stream and the stream.
-type StreamVisitor<'v, 'a> = dyn FnMut(Purpose, &'a StreamHandle) + 'v;
-
-fn subtask_streams<'a>(state: &'a SubtaskState, visit: &mut StreamVisitor<'_, 'a>) {
-    let SubtaskState { managed_operator, raw_operator, managed_keyed, raw_keyed, input_channels, result_subpartitions } =
-        state;
-    managed_operator.iter().for_each(|handle| visit(Purpose::Operator, &handle.stream));
-    raw_operator.iter().for_each(|handle| visit(Purpose::RawOperator, &handle.stream));
-    managed_keyed.iter().for_each(|handle| keyed_streams(handle, Purpose::Keyed, visit));
-    raw_keyed.iter().for_each(|handle| keyed_streams(handle, Purpose::RawKeyed, visit));
-    input_channels.iter().chain(result_subpartitions).for_each(|handle| visit(Purpose::Channel, &handle.stream));
-}
-
-fn keyed_streams<'a>(handle: &'a KeyedHandle, purpose: Purpose, visit: &mut StreamVisitor<'_, 'a>) {
-    match handle {
-        KeyedHandle::KeyGroups(handle) => visit(purpose, &handle.stream),
-        KeyedHandle::Incremental(IncrementalHandle { meta, shared, private, .. }) => {
-            visit(purpose, meta);
-            shared.iter().chain(private).for_each(|file| visit(purpose, &file.stream));
-        }
-        KeyedHandle::Changelog(ChangelogHandle { materialized, changes, .. }) => {
-            materialized.iter().for_each(|handle| keyed_streams(handle, purpose, visit));
-            for change in changes {
-                if let ChangelogDelta::Stream { parts, .. } = change {
-                    parts.iter().for_each(|(_, stream)| visit(Purpose::Changelog, stream));
-                }
-            }
-        }
     }
 }

@@ -190,14 +190,34 @@ fn checkpoints_of_the_changelog_backend_are_read_like_any_other() {
 }
 
 #[test]
+fn a_checkpoint_that_was_moved_with_its_job_needs_no_root() {
+    let fixture = fixture("incr-rocksdb.chk-2");
+    let origin = fixture.expected_json()["origin"].as_str().unwrap().to_owned();
+    assert!(!Path::new(&origin).exists(), "the fixture lies where it was written");
+    let output = millpond(&["verify", &path(&fixture), "--trusted"]).output();
+    assert!(cfg!(not(feature = "rocksdb")) || output.starts_with("intact\n"), "{output}");
+    // What the user says goes before what the files tell.
+    let wrong = tempfile::tempdir().unwrap();
+    let root = format!("{origin}={}", wrong.path().display());
+    let ran = millpond(&["verify", &path(&fixture), "--trusted", "--root", &root]);
+    assert_ne!(ran.code, 0, "{}", ran.stdout);
+}
+
+#[test]
 fn absolute_uris_are_followed_below_named_roots_only() {
     let all = fixtures::all();
     let Some(fixture) = all.iter().find(|fixture| fixture.name.contains("2.3.0/A/core-hashmap-merged-chk")) else {
         println!("the fixtures with absolute URIs are not there: not tested");
         return;
     };
-    let line = millpond(&["inspect", &path(fixture)]).error(2);
-    assert!(line.contains("below no known root"), "{line}");
+    // Alone, without what lies beside it.
+    let base = tempfile::tempdir().unwrap();
+    let alone = copy(fixture, base.path()).to_str().unwrap().to_owned();
+    let line = millpond(&["inspect", &alone]).error(3);
+    assert!(line.contains("--root"), "{line}");
+    // With its job's directory, wherever that was, nothing has to be said.
+    let output = millpond(&["verify", &path(fixture)]).output();
+    assert!(output.starts_with("intact\n"), "{output}");
     let origin = fixture.expected_json()["origin"].as_str().unwrap().to_owned();
     let root = format!("{origin}={}", fixture.directory.display());
     let output = millpond(&["verify", &path(fixture), "--root", &root]).output();

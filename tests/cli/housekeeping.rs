@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{millpond, sample};
 use crate::checkpoint::driver::world::{JOB, State, World, checkpoint_of, read_at, setup};
+use crate::format::flink::fixtures;
 
 /// A directory in which a job has left two checkpoints that share an object, one that it did not finish, and a savepoint.
 struct Left {
@@ -196,18 +197,6 @@ fn gc_leaves_a_job_alone_whose_manifests_it_cannot_read() {
 }
 
 #[test]
-fn snapshots_of_flink_are_left_alone() {
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/flink/2.0.2/A/mapnull-hashmap-chk");
-    let report = millpond(&["checkpoints", text(&base), "--json"]).json();
-    let line = &report["jobs"][0]["checkpoints"][0];
-    assert_eq!((&line["name"], &line["restorable"]), (&json!("chk-2"), &json!(false)), "{report}");
-    assert_eq!(line["reason"], json!("it is a snapshot of Apache Flink"));
-    let ran = millpond(&["gc", text(&base), "--dry-run"]);
-    assert_eq!(ran.code, 3, "{ran:?}");
-    assert!(ran.stdout.contains("left alone  job") && ran.stdout.contains("delete 0 files"), "{ran:?}");
-}
-
-#[test]
 fn gc_says_what_is_wrong_with_its_arguments() {
     let left = leave();
     assert!(millpond(&["gc", left.path()]).error(2).contains("--older-than"));
@@ -344,4 +333,73 @@ fn what_tasks_own_is_reported_and_left_alone() {
     assert_eq!(millpond(&["du", text(&left.savepoint), "--json"]).json()["task_owned_bytes"], json!(0));
     millpond(&["savepoint", "dispose", text(&left.savepoint)]).output();
     objects.iter().for_each(|object| drop(owned.read(object).unwrap()));
+}
+
+/// A job of Flink's with one whole checkpoint, one of which a file is missing, one that is damaged, one that was never completed, and
+/// a file that nobody names.
+fn leave_flink() -> (tempfile::TempDir, PathBuf) {
+    let fixture =
+        fixtures::committed().into_iter().find(|fixture| fixture.name.ends_with("incr-rocksdb.chk-2")).unwrap();
+    let base = tempfile::tempdir().unwrap();
+    let from = fixture.snapshot().parent().unwrap().to_path_buf();
+    let job = base.path().join(from.file_name().unwrap());
+    for directory in ["chk-2", "chk-3", "chk-4", "chk-5", "shared"] {
+        fs::create_dir_all(job.join(directory)).unwrap();
+    }
+    for path in sample::files(&from.join("shared")) {
+        fs::copy(&path, job.join("shared").join(path.file_name().unwrap())).unwrap();
+    }
+    let metadata = fs::read(from.join("chk-2/_metadata")).unwrap();
+    fs::write(job.join("chk-2/_metadata"), &metadata).unwrap();
+    // The name of one of its files, to one that is not there.
+    let shared = sample::files(&job.join("shared"))[0].file_name().unwrap().to_str().unwrap().to_owned();
+    let text = String::from_utf8_lossy(&metadata).find(&shared).map(|_| shared.replace(&shared[..4], "zzzz")).unwrap();
+    let at = metadata.windows(shared.len()).position(|window| window == shared.as_bytes()).unwrap();
+    let mut other = metadata.clone();
+    other[at..at + text.len()].copy_from_slice(text.as_bytes());
+    fs::write(job.join("chk-3/_metadata"), &other).unwrap();
+    fs::write(job.join("chk-4/_metadata"), &metadata[..metadata.len() / 2]).unwrap();
+    fs::write(job.join("chk-5").join(&shared), "begun").unwrap();
+    fs::write(job.join("shared/left-behind"), "nobody names it").unwrap();
+    (base, job)
+}
+
+#[test]
+fn jobs_of_flink_are_listed_and_left_alone() {
+    let (base, job) = leave_flink();
+    let report = millpond(&["checkpoints", text(base.path()), "--json"]).json();
+    let found = &report["jobs"][0];
+    assert_eq!((&found["system"], &report["foreign"]), (&json!("Apache Flink"), &json!(0)));
+    let lines = found["checkpoints"].as_array().unwrap();
+    let conditions: Vec<&str> = lines.iter().map(|line| line["condition"].as_str().unwrap()).collect();
+    assert_eq!(conditions, ["restorable", "missing files", "damaged", "incomplete"]);
+    assert_eq!((&lines[0]["restorable"], &lines[1]["restorable"]), (&json!(true), &json!(false)));
+    assert!(lines[1]["missing"].to_string().contains("/shared/zzzz"), "{}", lines[1]);
+    let shared: u64 = sample::files(&job.join("shared")).iter().map(|path| path.metadata().unwrap().len()).sum();
+    let whole = shared - "nobody names it".len() as u64 + job.join("chk-2/_metadata").metadata().unwrap().len();
+    assert_eq!(lines[0]["bytes"], json!(whole));
+    let unnamed = "nobody names it".len() + "begun".len();
+    assert_eq!((&found["unreferenced_objects"], &found["unreferenced_bytes"]), (&json!(2), &json!(unnamed)));
+    let output = millpond(&["checkpoints", text(&job)]).output();
+    assert!(output.contains("of Apache Flink") && output.contains("missing 1 file"), "{output}");
+    let before = sample::files(&job.join("shared")).len();
+    let swept = millpond(&["gc", text(base.path()), "--older-than", "0s", "--json"]);
+    assert!(swept.stdout.contains("it is a job of Apache Flink"), "{}{}", swept.stdout, swept.stderr);
+    assert_eq!(sample::files(&job.join("shared")).len(), before);
+    assert!(job.join("chk-5").is_dir() && sample::files(&job.join("chk-5")).len() == 1);
+}
+
+#[test]
+fn a_savepoint_of_flink_is_listed_with_the_savepoints() {
+    let fixture =
+        fixtures::committed().into_iter().find(|own| own.name.ends_with("core-rocksdb-lz-canonical")).unwrap();
+    let report = millpond(&["checkpoints", text(fixture.snapshot().parent().unwrap()), "--json"]).json();
+    let found = &report["savepoints"][0];
+    assert_eq!((&found["system"], &found["condition"]), (&json!("Apache Flink"), &json!("restorable")));
+    assert!(found["bytes"].as_u64().unwrap() > 10_000, "{found}");
+    let savepoint = fixture.snapshot();
+    for refused in [&["savepoint", "dispose", text(&savepoint)][..], &["relocate", text(&savepoint), "copy"]] {
+        let line = millpond(refused).error(3);
+        assert!(line.contains("Apache Flink") && line.contains("convert --to flink"), "{line}");
+    }
 }

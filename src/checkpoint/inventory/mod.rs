@@ -3,7 +3,10 @@
 //! For looking at, and for cleaning up, where no coordinator runs. Everything is listed once and every manifest is read;
 //! objects are not opened. Nothing is changed but by [`sweep`] and [`dispose`].
 
+mod flink;
 pub mod sweep;
+
+pub use flink::{FlinkJob, FlinkSnapshot};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +14,6 @@ use std::sync::Arc;
 use super::driver::{self, Collection, Location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Control, Lease, Record};
-use crate::format::flink;
 use crate::format::manifest::{Manifest, ObjectScope};
 use crate::ids::{CheckpointId, JobId};
 use crate::snapshot::object_path;
@@ -19,13 +21,17 @@ use crate::storage::layout::{self, JobLayout, MANIFEST_NAME, Member, SnapshotDir
 use crate::storage::{ObjectPath, Storage};
 
 /// Everything below the root of a storage.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Inventory {
     /// The jobs, ascending by id.
     pub jobs: Vec<JobInventory>,
     /// Savepoints, and other snapshots in directories right below the root, ascending by name.
     pub savepoints: Vec<Snapshot>,
-    /// Objects whose names are not ours.
+    /// The jobs of Apache Flink, ascending by id.
+    pub flink_jobs: Vec<FlinkJob>,
+    /// Savepoints of Apache Flink, and other snapshots of its in directories right below the root, ascending by name.
+    pub flink_savepoints: Vec<FlinkSnapshot>,
+    /// Objects whose names belong to none of these.
     pub foreign: usize,
 }
 
@@ -94,7 +100,7 @@ pub enum Condition {
 impl Snapshot {
     /// Bytes of the objects that it names, each counted once.
     pub fn bytes(&self) -> u64 {
-        self.names.values().fold(0, |sum, length| sum.saturating_add(*length))
+        total(&self.names)
     }
 
     /// Whether the objects that its manifest names have to stay: everything that has a readable manifest, but what a record
@@ -112,19 +118,12 @@ impl Snapshot {
 impl JobInventory {
     /// How many live checkpoints name each object.
     pub fn holders(&self) -> BTreeMap<&ObjectPath, usize> {
-        let mut holders = BTreeMap::new();
-        for name in self.checkpoints.iter().filter(|snapshot| snapshot.is_live()).flat_map(|own| own.names.keys()) {
-            let count: &mut usize = holders.entry(name).or_default();
-            *count = count.saturating_add(1);
-        }
-        holders
+        holders(self.checkpoints.iter().filter(|snapshot| snapshot.is_live()).map(|own| &own.names))
     }
 
     /// Bytes that would be freed if this checkpoint alone went: of objects that no other live one names.
     pub fn exclusive_bytes(&self, snapshot: &Snapshot) -> u64 {
-        let holders = self.holders();
-        let alone = snapshot.names.iter().filter(|(name, _)| holders.get(name).copied().unwrap_or(0) <= 1);
-        alone.fold(0, |sum, (_, length)| sum.saturating_add(*length))
+        exclusive_bytes(&snapshot.names, &self.holders())
     }
 
     /// Objects that tasks own, with their lengths: only these know what they still need of them.
@@ -148,29 +147,68 @@ impl Inventory {
     pub fn read(storage: &Arc<dyn Storage>) -> Result<Self> {
         let mut objects: BTreeMap<ObjectPath, u64> = BTreeMap::new();
         objects.extend(storage.list(None)?.into_iter().map(|info| (info.path, info.length)));
-        let mut by_job: BTreeMap<JobId, BTreeSet<&ObjectPath>> = BTreeMap::new();
-        let mut savepoints: BTreeSet<ObjectPath> = BTreeSet::new();
-        let mut foreign: usize = 0;
-        for path in objects.keys() {
-            let first = path.segments().next().unwrap_or_default();
-            let job = layout::parse_job(first);
-            if let Some(job) = job.filter(|job| JobLayout::new(*job).member(path).is_some()) {
-                by_job.entry(job).or_default().insert(path);
-            } else if is_savepoint(path, first) {
-                savepoints.extend(path.parent());
-            } else {
-                foreign = foreign.saturating_add(1);
+        let look = Look { storage, objects: &objects };
+        let mut found = Inventory::default();
+        let mut others = Vec::new();
+        for id in objects.keys().filter_map(job_of).collect::<BTreeSet<JobId>>() {
+            match look.flink_job(id) {
+                Some(job) => found.flink_jobs.push(job),
+                None => others.push(id),
             }
         }
-        let look = Look { storage, objects: &objects };
-        let jobs = by_job.into_iter().map(|(job, paths)| look.job(job, &paths)).collect();
-        let savepoints = savepoints.into_iter().map(|directory| look.snapshot(directory, None)).collect();
-        Ok(Inventory { jobs, savepoints, foreign })
+        let mut savepoints: BTreeSet<ObjectPath> = BTreeSet::new();
+        let mut members: BTreeMap<JobId, BTreeSet<&ObjectPath>> = BTreeMap::new();
+        for path in objects.keys() {
+            match job_of(path) {
+                Some(job) if JobLayout::new(job).member(path).is_some() && others.binary_search(&job).is_ok() => {
+                    members.entry(job).or_default().insert(path);
+                }
+                Some(job) if others.binary_search(&job).is_err() => {}
+                _ if is_savepoint(path) => savepoints.extend(path.parent()),
+                _ => found.foreign = found.foreign.saturating_add(1),
+            }
+        }
+        found.jobs = members.into_iter().map(|(job, paths)| look.job(job, &paths)).collect();
+        for directory in savepoints {
+            if look.is_of_flink(&directory) {
+                found.flink_savepoints.push(look.flink_snapshot(directory, None));
+            } else {
+                found.savepoints.push(look.snapshot(directory, None));
+            }
+        }
+        Ok(found)
     }
 }
 
+/// The job in whose directory an object lies.
+fn job_of(path: &ObjectPath) -> Option<JobId> {
+    path.segments().next().and_then(layout::parse_job)
+}
+
+/// Sum of the lengths of objects.
+fn total(objects: &BTreeMap<ObjectPath, u64>) -> u64 {
+    objects.values().fold(0, |sum, length| sum.saturating_add(*length))
+}
+
+/// How many snapshots name each object.
+fn holders<'a>(names: impl Iterator<Item = &'a BTreeMap<ObjectPath, u64>>) -> BTreeMap<&'a ObjectPath, usize> {
+    let mut holders = BTreeMap::new();
+    for name in names.flat_map(BTreeMap::keys) {
+        let count: &mut usize = holders.entry(name).or_default();
+        *count = count.saturating_add(1);
+    }
+    holders
+}
+
+/// Bytes of what one snapshot names and no other.
+fn exclusive_bytes(names: &BTreeMap<ObjectPath, u64>, holders: &BTreeMap<&ObjectPath, usize>) -> u64 {
+    let alone = names.iter().filter(|(name, _)| holders.get(name).copied().unwrap_or(0) <= 1);
+    alone.fold(0, |sum, (_, length)| sum.saturating_add(*length))
+}
+
 /// Whether this is an object of a savepoint, or the manifest of a snapshot that somebody has moved.
-fn is_savepoint(path: &ObjectPath, first: &str) -> bool {
+fn is_savepoint(path: &ObjectPath) -> bool {
+    let first = path.segments().next().unwrap_or_default();
     let is_one_below = path.segments().count() == 2;
     let is_named = matches!(SnapshotDirectory::parse(first), Some(SnapshotDirectory::Savepoint))
         && (path.file_name() == MANIFEST_NAME || layout::is_object_name(path.file_name()));
@@ -223,6 +261,15 @@ impl Look<'_> {
         job
     }
 
+    /// Everything below a directory.
+    fn below(&self, directory: &ObjectPath) -> impl Iterator<Item = (&ObjectPath, &u64)> {
+        let prefix = format!("{directory}/");
+        let from = self.objects.range(directory.clone()..);
+        let within = prefix.clone();
+        from.skip_while(move |(path, _)| path.as_str() < prefix.as_str())
+            .take_while(move |(path, _)| path.as_str().starts_with(&within))
+    }
+
     fn lease(&self, path: &ObjectPath) -> Option<Lease> {
         let bytes = self.storage.open(path).ok()?;
         match Control::decode(bytes.as_slice()) {
@@ -242,17 +289,11 @@ impl Look<'_> {
         let wrong = names.iter().filter(|(name, length)| self.objects.get(*name) != Some(*length));
         let missing: Vec<ObjectPath> = wrong.map(|(name, _)| name.clone()).collect();
         let condition = if missing.is_empty() { condition } else { Condition::Missing { objects: missing } };
-        let inside = self
-            .objects
-            .iter()
-            .filter(|(path, _)| path.parent().as_ref() == Some(&directory) && layout::is_object_name(path.file_name()));
+        let is_inside =
+            |path: &ObjectPath| path.parent().as_ref() == Some(&directory) && layout::is_object_name(path.file_name());
+        let inside = self.below(&directory).filter(|(path, _)| is_inside(path));
         let inside = inside.map(|(path, length)| (path.clone(), *length)).collect();
         Snapshot { directory, id, condition, manifest, names, inside }
-    }
-
-    fn is_of_flink(&self, directory: &ObjectPath) -> bool {
-        let bytes = layout::manifest(directory).and_then(|path| self.storage.open(&path));
-        bytes.is_ok_and(|bytes| flink::metadata::Metadata::decode(bytes.as_slice()).is_ok())
     }
 
     fn manifest(&self, directory: &ObjectPath) -> (Condition, Option<Manifest>) {
@@ -267,9 +308,6 @@ impl Look<'_> {
             Ok(Some(manifest)) => (Condition::Restorable, Some(manifest)),
             Ok(None) => (Condition::Sealed, None),
             Err(error) if error.kind() == ErrorKind::NotFound => (Condition::Incomplete, None),
-            Err(error) if error.kind() == ErrorKind::Corrupt && self.is_of_flink(directory) => {
-                (Condition::Unreadable { reason: "it is a snapshot of Apache Flink".to_owned() }, None)
-            }
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 (Condition::Damaged { reason: error.to_string() }, None)
             }

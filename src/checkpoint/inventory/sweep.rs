@@ -14,7 +14,8 @@
 //! What tasks own is never deleted from outside: see [`TaskOwned`](crate::snapshot::TaskOwned). Of a job that will not run again it may be
 //! deleted by hand.
 //!
-//! A job of which some manifest, or the record, cannot be read is left alone: what it names is not known.
+//! A job of which some manifest, or the record, cannot be read is left alone: what it names is not known. So are the jobs and
+//! savepoints of Apache Flink, which cleans up by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -61,6 +62,9 @@ impl Sweep {
                 Some(reason) => sweep.skipped.push((job.id, reason)),
                 None => sweep.add_job(job, now_ms, &age)?,
             }
+        }
+        for job in &inventory.flink_jobs {
+            sweep.skipped.push((job.id, "it is a job of Apache Flink, which cleans up by itself".to_owned()));
         }
         for savepoint in inventory.savepoints.iter().filter(|own| own.condition == Condition::Incomplete) {
             sweep.add_objects(savepoint.inside.iter().map(|(name, length)| (name.clone(), *length)), &age)?;

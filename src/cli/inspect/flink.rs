@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use millpond::flink::{Direction, OperatorReader, Purpose, SnapshotReader};
+use millpond::flink::{Direction, OperatorReader, SnapshotReader};
 use millpond::format::flink::SnapshotType;
 use millpond::format::flink::header::{StateInfo, StateType};
-use millpond::format::flink::metadata::{self, KeyGroupsBody, KeyedHandle, Progress as Progressed, StreamHandle};
+use millpond::format::flink::metadata::{
+    self, KeyGroupsBody, KeyedHandle, Progress as Progressed, Purpose, StreamHandle,
+};
 use serde::Serialize;
 
 use super::super::Outcome;

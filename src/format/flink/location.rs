@@ -67,7 +67,9 @@ impl<P> Roots<P> {
             .max_by_key(|(depth, ..)| *depth);
         match below {
             Some((_, new, rest)) => Ok((new, rest.join("/"))),
-            None => Err(refused("lies below no known root; map the directory it was in to the one it is in now")),
+            None => Err(refused(
+                "lies below no known root; say where the directory it was in, or one above, is now (--root OLD=NEW)",
+            )),
         }
     }
 }
@@ -111,10 +113,51 @@ impl Location {
     }
 }
 
+/// A file of a job, by the absolute URI that it was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobFile<'u> {
+    /// The job's directory, in which its checkpoints lie.
+    pub job: &'u str,
+    /// The directory in that: `chk-N`, `shared` or `taskowned`.
+    pub member: &'u str,
+}
+
+impl<'u> JobFile<'u> {
+    /// Takes a URI apart, at the last of its directories that has such a name; `None` if none has.
+    pub fn of(uri: &'u str) -> Option<Self> {
+        let is_member = |name: &str| {
+            let number = name.strip_prefix("chk-");
+            number.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+                || matches!(name, "shared" | "taskowned")
+        };
+        let mut end = uri.rfind('/')?;
+        loop {
+            let (job, member) = uri.get(..end)?.rsplit_once('/')?;
+            if is_member(member) {
+                return Some(JobFile { job, member });
+            }
+            end = job.len();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+
+    #[test]
+    fn a_uri_tells_the_directory_of_its_job() {
+        let of = |uri| JobFile::of(uri).map(|file| (file.job, file.member));
+        assert_eq!(of("file:/a/4f/shared/x"), Some(("file:/a/4f", "shared")));
+        assert_eq!(of("s3://b/4f/chk-12/x"), Some(("s3://b/4f", "chk-12")));
+        assert_eq!(of("file:/shared/4f/taskowned/deep/er/x"), Some(("file:/shared/4f", "taskowned")));
+        assert_eq!(of("/4f/chk-1/shared"), Some(("/4f", "chk-1")));
+        for none in ["", "/", "shared", "shared/x", "/a/chk-/x", "/a/chk-1x/y", "/a/savepoint-1/x", "file:/a/shared"] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
+        assert_eq!(of("/shared/x"), Some(("", "shared")));
+    }
 
     #[test]
     fn the_deepest_root_decides() {

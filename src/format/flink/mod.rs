@@ -49,7 +49,7 @@ pub use entry::{Content, KeyedEntry, Layout};
 pub(crate) use file::Found;
 pub use file::{EntryVisitor, KeyedFile};
 pub use java_object::{CheckpointProperties, LogicalKind, LogicalType, RowField, SnapshotType};
-pub use location::Roots;
+pub use location::{JobFile, Roots};
 pub use primitive::JavaString;
 pub(crate) use primitive::ascii_value;
 pub use value::Value;

@@ -15,6 +15,7 @@ mod offsets;
 mod operator;
 mod operator_state;
 mod stream;
+mod streams;
 mod version;
 
 pub use channel::{Channel, ChannelHandle};
@@ -25,6 +26,7 @@ pub use offsets::KeyGroupOffsets;
 pub use operator::{Operator, Progress, Subtask, SubtaskState};
 pub use operator_state::{Distribution, MergingDirectories, OperatorStateHandle, PartitionOffsets};
 pub use stream::{InlineBytes, Scope, Segment, StreamHandle};
+pub use streams::{NamedStream, Purpose};
 pub use version::Version;
 
 use std::collections::HashSet;

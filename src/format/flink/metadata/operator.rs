@@ -66,6 +66,11 @@ pub struct SubtaskState {
 }
 
 impl Operator {
+    /// Uid, name or id, whichever is known first: how messages name the operator.
+    pub fn label(&self) -> String {
+        self.uid.clone().or_else(|| self.name.clone()).unwrap_or_else(|| self.id.to_string())
+    }
+
     /// The subtasks that the file lists.
     pub fn subtasks(&self) -> &[Subtask] {
         match &self.progress {

@@ -87,6 +87,14 @@ impl StreamHandle {
         }
     }
 
+    /// The absolute URI of the file that the bytes lie in, if it is named by one.
+    pub fn uri(&self) -> Option<&str> {
+        match self.plain() {
+            StreamHandle::File { uri, .. } | StreamHandle::Segment(Segment { uri, .. }) => Some(uri),
+            _ => None,
+        }
+    }
+
     /// The handle of the bytes themselves: without key-group offsets around it.
     pub fn plain(&self) -> &StreamHandle {
         let mut handle = self;
