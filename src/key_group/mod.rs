@@ -46,7 +46,8 @@ impl MaxParallelism {
     /// The key group of a key, from its [`key_hash`].
     #[inline]
     pub fn group_of_hash(self, key_hash: u64) -> KeyGroup {
-        KeyGroup(narrow_wide(((key_hash >> 32) * u64::from(self.0)) >> 32))
+        // Masked, so that no check is left of narrowing what is below the max parallelism anyway.
+        KeyGroup(narrow_wide((((key_hash >> 32) * u64::from(self.0)) >> 32) & 0xFFFF))
     }
 }
 
@@ -165,7 +166,9 @@ impl KeyGroupRange {
     /// Position of the group within the range, from 0.
     #[inline]
     pub fn index_of(self, group: KeyGroup) -> Option<usize> {
-        if self.contains(group) { Some(usize::from(group.0 - self.first)) } else { None }
+        // One comparison: what lies below the first group wraps around to above the last.
+        let index = group.0.wrapping_sub(self.first);
+        (index <= self.last.wrapping_sub(self.first)).then_some(usize::from(index))
     }
 
     /// The groups both ranges hold.

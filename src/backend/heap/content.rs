@@ -22,6 +22,7 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
+    #[inline]
     pub(super) fn is_live<S: Stamp>(&self, stamp: S) -> bool {
         !stamp.is_expired(self.ttl.as_ref(), self.now_ms)
     }

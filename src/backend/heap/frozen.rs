@@ -1,8 +1,8 @@
 //! States as a snapshot holds them, and how they are written, on whatever thread, while the backend goes on.
 
 use super::content::{Content, Liveness};
+use super::queue::Moment;
 use super::table::{FrozenGroup, GroupView, TableHasher};
-use super::timer::Moment;
 use crate::backend::registration::SharedSerializer;
 use crate::backend::{Key, SnapshotVersion};
 use crate::codec::Writer;

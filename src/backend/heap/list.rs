@@ -15,23 +15,41 @@ use crate::format::record::StateMeta;
 use crate::serializer::Compatibility;
 use crate::state::ListState;
 
+/// Memory that a list takes at least once it grows, in bytes: a cache line, so that short lists grow once.
+const GROWN_BYTES: usize = 64;
+
 /// The elements of one key and namespace; never empty in the table. With stamps, `stamps` is as long as `elements`.
 #[derive(Debug, Clone)]
-pub(super) struct Elements<T, S> {
+pub(super) struct Elements<T, S: Stamp> {
     elements: Vec<T>,
-    stamps: Vec<S>,
+    stamps: S::Column,
 }
 
 impl<T, S: Stamp> Elements<T, S> {
     fn with_capacity(capacity: usize) -> Self {
-        Elements { elements: Vec::with_capacity(capacity), stamps: Vec::new() }
+        Elements { elements: Vec::with_capacity(capacity), stamps: S::Column::default() }
     }
 
+    #[inline(always)]
     fn push(&mut self, element: T, stamp: S) {
-        self.elements.push(element);
-        if S::TIMED {
-            self.stamps.push(stamp);
+        if self.elements.len() == self.elements.capacity() {
+            self.grow();
         }
+        self.elements.push(element);
+        stamp.push(&mut self.stamps);
+    }
+
+    /// Makes room for at least one more element: twice the memory, and [`GROWN_BYTES`] at least.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        let len = self.elements.len();
+        let least = GROWN_BYTES / size_of::<T>().max(1);
+        self.elements.reserve(least.saturating_sub(len).max(1));
+    }
+
+    fn stamps(&self) -> &[S] {
+        self.stamps.as_ref()
     }
 
     fn live<'a>(&'a self, liveness: &Liveness) -> impl Iterator<Item = (&'a T, S)> {
@@ -39,12 +57,12 @@ impl<T, S: Stamp> Elements<T, S> {
         self.elements
             .iter()
             .enumerate()
-            .map(move |(index, element)| (element, self.stamps.get(index).copied().unwrap_or(S::at(0))))
+            .map(move |(index, element)| (element, self.stamps().get(index).copied().unwrap_or(S::at(0))))
             .filter(move |(_, stamp)| liveness.is_live(*stamp))
     }
 
     fn all_live(&self, liveness: &Liveness) -> bool {
-        self.stamps.iter().all(|stamp| liveness.is_live(*stamp))
+        self.stamps().iter().all(|stamp| liveness.is_live(*stamp))
     }
 
     /// The elements that are not expired; copied only if some are.
@@ -61,14 +79,14 @@ impl<T, S: Stamp> Elements<T, S> {
     fn expire(&mut self, liveness: &Liveness) -> Expiry {
         let before = self.elements.len();
         if !self.all_live(liveness) {
-            let stamps = &self.stamps;
+            let stamps = self.stamps.as_ref();
             let mut index = 0;
             self.elements.retain(|_| {
                 let keep = stamps.get(index).is_none_or(|stamp| liveness.is_live(*stamp));
                 index += 1;
                 keep
             });
-            self.stamps.retain(|stamp| liveness.is_live(*stamp));
+            S::retain(&mut self.stamps, |stamp| liveness.is_live(*stamp));
         }
         Expiry::of(before, self.elements.len())
     }
@@ -244,7 +262,8 @@ where
         if self.touches_on_read()
             && let Some(stored) = self.table.get_mut(slot)
         {
-            stored.stamps.iter_mut().filter(|stamp| liveness.is_live(**stamp)).for_each(|stamp| *stamp = S::at(now_ms));
+            let stamps = stored.stamps.as_mut().iter_mut();
+            stamps.filter(|stamp| liveness.is_live(**stamp)).for_each(|stamp| *stamp = S::at(now_ms));
         }
     }
 
@@ -267,7 +286,8 @@ where
             self.table.remove(slot);
             return;
         }
-        let stamps = if S::TIMED { vec![S::at(now_ms); elements.len()] } else { Vec::new() };
+        let mut stamps = S::Column::default();
+        elements.iter().for_each(|_| S::at(now_ms).push(&mut stamps));
         self.table.set(slot, Elements { elements, stamps });
     }
 
@@ -299,29 +319,29 @@ where
     N: Key,
     T: Data,
 {
-    #[inline]
+    #[inline(always)]
     fn get(&mut self) -> Result<Cow<'_, [T]>> {
         Ok(list!(self, get()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, element: T) -> Result<()> {
         self.add_all([element])
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_all(&mut self, elements: impl IntoIterator<Item = T>) -> Result<()> {
         list!(self, add_all(elements));
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, elements: Vec<T>) -> Result<()> {
         list!(self, set(elements));
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn clear(&mut self) -> Result<()> {
         list!(self, clear());
         Ok(())

@@ -177,19 +177,23 @@ where
     V: Data,
     S: Stamp,
 {
+    #[inline(always)]
     fn visible(&self, slot: Slot<'_, K, N>, now_ms: i64, user_key: &U) -> Option<&Cell<V, S>> {
         let cell = self.table.get(slot)?.get(user_key)?;
         (self.shows_expired() || self.liveness(now_ms).is_live(cell.stamp)).then_some(cell)
     }
 
+    #[inline(always)]
     fn has(&self, slot: Slot<'_, K, N>, now_ms: i64, user_key: &U) -> bool {
         self.visible(slot, now_ms, user_key).is_some()
     }
 
+    #[inline(always)]
     fn has_none(&self, slot: Slot<'_, K, N>, now_ms: i64) -> bool {
         self.entries(slot, now_ms).next().is_none()
     }
 
+    #[inline(always)]
     fn get(&mut self, slot: Slot<'_, K, N>, now_ms: i64, user_key: &U) -> Option<&V> {
         if S::TIMED && self.touches_on_read() {
             let liveness = self.liveness(now_ms);
@@ -201,6 +205,7 @@ where
         self.visible(slot, now_ms, user_key).map(|cell| &cell.value)
     }
 
+    #[inline(always)]
     fn put(&mut self, slot: Slot<'_, K, N>, now_ms: i64, user_key: U, value: V) {
         let cell = Cell { value, stamp: S::at(now_ms) };
         if let Some(map) = self.table.get_mut(slot) {
@@ -212,6 +217,7 @@ where
         self.table.set(slot, map);
     }
 
+    #[inline(always)]
     fn update(&mut self, slot: Slot<'_, K, N>, now_ms: i64, user_key: U, change: impl FnOnce(&mut Option<V>)) {
         let (liveness, shows_expired) = (self.liveness(now_ms), self.shows_expired());
         let Some(map) = self.table.get_mut(slot) else {
@@ -244,6 +250,7 @@ where
         }
     }
 
+    #[inline(always)]
     fn remove(&mut self, slot: Slot<'_, K, N>, now_ms: i64, user_key: &U) {
         // Looked up first: changing a map that a snapshot holds copies it.
         let present = self.table.get(slot).is_some_and(|map| map.contains_key(user_key));
@@ -255,6 +262,7 @@ where
         }
     }
 
+    #[inline(always)]
     fn entries<'s>(
         &'s self,
         slot: Slot<'_, K, N>,
@@ -310,35 +318,35 @@ where
     U: Key,
     V: Data,
 {
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, user_key: &U) -> Result<Option<Cow<'_, V>>> {
         Ok(map!(self, get(user_key)).map(Cow::Borrowed))
     }
 
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, user_key: U, value: V) -> Result<()> {
         map!(self, put(user_key, value));
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn update(&mut self, user_key: U, change: impl FnOnce(&mut Option<V>)) -> Result<()> {
         map!(self, update(user_key, change));
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove(&mut self, user_key: &U) -> Result<()> {
         map!(self, remove(user_key));
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn contains(&mut self, user_key: &U) -> Result<bool> {
         Ok(map!(self, has(user_key)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_empty(&mut self) -> Result<bool> {
         Ok(map!(self, has_none()))
     }
@@ -351,7 +359,7 @@ where
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn clear(&mut self) -> Result<()> {
         map!(self, clear());
         Ok(())

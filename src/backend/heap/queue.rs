@@ -3,8 +3,13 @@
 //! Timers come up in the order of time, and most are set for later than the next one that is due. The queue makes use of
 //! that. Timers no later than the *front moment* lie in a small binary heap that knows the whole firing order. All others
 //! lie unsorted in buckets, by the highest bit in which their moment differs from the front moment; so a lower bucket holds
-//! earlier timers only. When the heap is empty, the earliest moment of the lowest bucket becomes the front moment, and the
-//! timers of that bucket move to the heap or to lower buckets.
+//! earlier timers only. When the heap is empty, a moment of the lowest bucket becomes the front moment, and the timers of
+//! that bucket move to the heap or to lower buckets: its earliest moment, or its latest if it holds few timers, which then
+//! all move to the heap.
+//!
+//! Deleting a timer leaves its entry behind. Dead entries are dropped when they move to the heap, or when they come up; the
+//! caller knows which timers are set. Asking for every timer that moves also brings what removing it will need from memory
+//! at once for all of them, instead of one after another.
 //!
 //! Setting a timer appends to a vector. Until it fires, a timer moves at most once per bucket below its first one, from one
 //! vector to the end of another, which costs little because memory is walked in order. Now and then a call moves many at
@@ -12,24 +17,45 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::hash::{Hash, Hasher};
 
 use smallvec::SmallVec;
 
 use crate::codec::Writer;
 use crate::error::Result;
 use crate::serializer::Serializer;
+use crate::state::TimeDomain;
+
+/// Largest bucket that moves to the front as a whole.
+const WHOLE: usize = 64;
 
 /// Largest bucket whose memory is kept when it is emptied.
 const KEPT_CAPACITY: usize = 1024;
 
+/// What a timer waits for, besides its key: acts as the namespace of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Moment<N> {
+    pub(super) domain: TimeDomain,
+    pub(super) timestamp_ms: i64,
+    pub(super) namespace: N,
+}
+
+/// Domain and timestamp as one number, which costs half of hashing two.
+impl<N: Hash> Hash for Moment<N> {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_i64(self.timestamp_ms.wrapping_mul(2).wrapping_add(i64::from(self.domain.tag())));
+        self.namespace.hash(state);
+    }
+}
+
 /// A timer in the queue.
 #[derive(Debug)]
 pub(super) struct Due<K, N> {
-    pub(super) timestamp_ms: i64,
     /// Position of the key group in the range.
     pub(super) group: usize,
     pub(super) key: K,
-    pub(super) namespace: N,
+    pub(super) moment: Moment<N>,
 }
 
 /// A timer with what decides among timers of the same moment.
@@ -42,7 +68,7 @@ struct Ordered<K, N> {
 
 impl<K, N> Ordered<K, N> {
     fn rank(&self) -> (i64, usize, &[u8]) {
-        (self.due.timestamp_ms, self.due.group, &self.bytes)
+        (self.due.moment.timestamp_ms, self.due.group, &self.bytes)
     }
 }
 
@@ -77,7 +103,7 @@ impl<K: Clone + Send + Sync + 'static, N: Clone + Send + Sync + 'static> KeyByte
     fn of(&mut self, due: &Due<K, N>) -> Result<SmallVec<[u8; 16]>> {
         self.scratch.clear();
         self.key.write(&due.key, self.scratch)?;
-        self.namespace.write(&due.namespace, self.scratch)?;
+        self.namespace.write(&due.moment.namespace, self.scratch)?;
         Ok(SmallVec::from_slice(self.scratch.as_slice()))
     }
 }
@@ -93,18 +119,20 @@ pub(super) struct Queue<K, N> {
     /// The buckets that are not empty, one bit each.
     occupied: u64,
     len: usize,
+    /// Entries beyond one for each timer that is set.
+    dead: usize,
 }
 
 impl<K, N> Default for Queue<K, N> {
     fn default() -> Self {
         let buckets = std::iter::repeat_with(Vec::new).take(64).collect();
-        Queue { front: BinaryHeap::new(), front_moment: 0, buckets, occupied: 0, len: 0 }
+        Queue { front: BinaryHeap::new(), front_moment: 0, buckets, occupied: 0, len: 0, dead: 0 }
     }
 }
 
 /// A number whose unsigned order is that of timestamps.
 #[inline]
-fn moment(timestamp_ms: i64) -> u64 {
+fn ordered(timestamp_ms: i64) -> u64 {
     timestamp_ms.cast_unsigned() ^ (1 << 63)
 }
 
@@ -131,7 +159,7 @@ where
 
     #[inline]
     fn place(&mut self, due: Due<K, N>, bytes: &mut KeyBytes<'_, K, N>) -> Result<()> {
-        let moment = moment(due.timestamp_ms);
+        let moment = ordered(due.moment.timestamp_ms);
         if moment <= self.front_moment {
             let bytes = bytes.of(&due)?;
             self.front.push(Reverse(Ordered { due, bytes }));
@@ -145,34 +173,59 @@ where
         Ok(())
     }
 
-    /// Moment of the next timer.
-    #[inline]
-    pub(super) fn next_ms(&mut self, bytes: &mut KeyBytes<'_, K, N>) -> Result<Option<i64>> {
-        if self.front.is_empty() {
-            self.refill(bytes)?;
-        }
-        Ok(self.front.peek().map(|Reverse(next)| next.due.timestamp_ms))
+    /// Notes that a timer whose entry is in the queue was deleted.
+    pub(super) fn deleted(&mut self) {
+        self.dead = self.dead.saturating_add(1);
     }
 
-    /// Takes the next timer out.
+    /// Notes that an entry that was taken out was that of a deleted timer.
+    pub(super) fn was_dead(&mut self) {
+        self.dead = self.dead.saturating_sub(1);
+    }
+
+    /// Number of entries of deleted timers.
+    pub(super) fn dead(&self) -> usize {
+        self.dead
+    }
+
+    /// Moment of the next entry. `is_set` says which timers are set.
     #[inline]
-    pub(super) fn pop(&mut self, bytes: &mut KeyBytes<'_, K, N>) -> Result<Option<Due<K, N>>> {
-        if self.front.is_empty() {
-            self.refill(bytes)?;
+    pub(super) fn next_ms(
+        &mut self,
+        bytes: &mut KeyBytes<'_, K, N>,
+        is_set: impl Fn(&Due<K, N>) -> bool,
+    ) -> Result<Option<i64>> {
+        while self.front.is_empty() && self.occupied != 0 {
+            self.refill(bytes, &is_set)?;
         }
-        let Some(Reverse(Ordered { due, .. })) = self.front.pop() else { return Ok(None) };
+        Ok(self.front.peek().map(|Reverse(next)| next.due.moment.timestamp_ms))
+    }
+
+    /// Takes the entry out whose moment [`next_ms`](Self::next_ms) gave.
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<Due<K, N>> {
+        let Reverse(Ordered { due, .. }) = self.front.pop()?;
         self.len = self.len.saturating_sub(1);
-        Ok(Some(due))
+        Some(due)
     }
 
     /// Empties the lowest bucket into the front and lower buckets.
-    fn refill(&mut self, bytes: &mut KeyBytes<'_, K, N>) -> Result<()> {
+    #[inline(never)]
+    fn refill(&mut self, bytes: &mut KeyBytes<'_, K, N>, is_set: &impl Fn(&Due<K, N>) -> bool) -> Result<()> {
         let bit = self.occupied.trailing_zeros();
         let Some(bucket) = usize::try_from(bit).ok().and_then(|bit| self.buckets.get_mut(bit)) else { return Ok(()) };
         let mut emptied = std::mem::take(bucket);
         self.occupied &= !(1 << bit);
-        if let Some(earliest) = emptied.iter().map(|due| moment(due.timestamp_ms)).min() {
-            self.front_moment = earliest;
+        let moments = emptied.iter().map(|due| ordered(due.moment.timestamp_ms));
+        if emptied.len() <= WHOLE {
+            self.front_moment = moments.max().unwrap_or(self.front_moment);
+            let before = emptied.len();
+            emptied.retain(is_set);
+            let dropped = before - emptied.len();
+            self.len = self.len.saturating_sub(dropped);
+            self.dead = self.dead.saturating_sub(dropped);
+        } else {
+            self.front_moment = moments.min().unwrap_or(self.front_moment);
         }
         let mut outcome = Ok(());
         for due in emptied.drain(..) {
@@ -193,15 +246,24 @@ mod tests {
     use crate::serializer::{I64, Unit};
 
     fn due(timestamp_ms: i64, group: usize, key: i64) -> Due<i64, ()> {
-        Due { timestamp_ms, group, key, namespace: () }
+        Due { group, key, moment: Moment { domain: TimeDomain::Event, timestamp_ms, namespace: () } }
     }
 
     fn with_bytes<R>(run: impl FnOnce(&mut KeyBytes<'_, i64, ()>) -> R) -> R {
         run(&mut KeyBytes { key: &I64, namespace: &Unit, scratch: &mut Writer::new() })
     }
 
+    fn next_ms(queue: &mut Queue<i64, ()>) -> Option<i64> {
+        with_bytes(|bytes| queue.next_ms(bytes, |_| true)).unwrap()
+    }
+
+    fn pop(queue: &mut Queue<i64, ()>) -> Option<Due<i64, ()>> {
+        next_ms(queue)?;
+        queue.pop()
+    }
+
     fn rank(due: &Due<i64, ()>) -> (i64, usize, i64) {
-        (due.timestamp_ms, due.group, due.key)
+        (due.moment.timestamp_ms, due.group, due.key)
     }
 
     #[test]
@@ -219,16 +281,33 @@ mod tests {
                 with_bytes(|bytes| queue.push(timer, bytes)).unwrap();
                 if draw(3) == 0 {
                     let expected = model.pop_first();
-                    assert_eq!(with_bytes(|bytes| queue.next_ms(bytes)).unwrap(), expected.map(|(at, ..)| at));
-                    assert_eq!(with_bytes(|bytes| queue.pop(bytes)).unwrap().as_ref().map(rank), expected);
+                    assert_eq!(next_ms(&mut queue), expected.map(|(at, ..)| at));
+                    assert_eq!(pop(&mut queue).as_ref().map(rank), expected);
                 }
                 assert_eq!(queue.len(), model.len());
             }
             while let Some(expected) = model.pop_first() {
-                assert_eq!(with_bytes(|bytes| queue.pop(bytes)).unwrap().as_ref().map(rank), Some(expected));
+                assert_eq!(pop(&mut queue).as_ref().map(rank), Some(expected));
             }
-            assert!(with_bytes(|bytes| queue.pop(bytes)).unwrap().is_none());
+            assert!(pop(&mut queue).is_none());
         }
+    }
+
+    #[test]
+    fn entries_of_deleted_timers_are_dropped_on_their_way_to_the_front() {
+        let mut queue = Queue::default();
+        for key in 0..1000 {
+            with_bytes(|bytes| queue.push(due(key * 37 % 1000, 0, key), bytes)).unwrap();
+        }
+        (0..500).for_each(|_| queue.deleted());
+        let is_set = |due: &Due<i64, ()>| due.moment.timestamp_ms % 2 == 1;
+        let mut fired = Vec::new();
+        while with_bytes(|bytes| queue.next_ms(bytes, is_set)).unwrap().is_some() {
+            fired.extend(queue.pop().filter(is_set).map(|due| due.moment.timestamp_ms));
+        }
+        assert_eq!(fired, (0..500).map(|half| half * 2 + 1).collect::<Vec<_>>());
+        assert_eq!(queue.len(), 0);
+        assert!(queue.dead() < 500, "some were dropped before they came up");
     }
 
     #[test]
@@ -237,8 +316,7 @@ mod tests {
         for at in [i64::MAX, 0, i64::MIN, -1] {
             with_bytes(|bytes| queue.push(due(at, 0, 0), bytes)).unwrap();
         }
-        let order: Vec<i64> =
-            std::iter::from_fn(|| with_bytes(|bytes| queue.pop(bytes)).unwrap()).map(|due| due.timestamp_ms).collect();
+        let order: Vec<i64> = std::iter::from_fn(|| pop(&mut queue)).map(|due| due.moment.timestamp_ms).collect();
         assert_eq!(order, [i64::MIN, -1, 0, i64::MAX]);
     }
 }

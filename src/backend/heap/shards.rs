@@ -11,10 +11,12 @@ use hashbrown::hash_table::Entry;
 const TARGET: usize = 8192;
 
 /// A set of hash tables that act as one. The caller hashes.
+///
+/// The first table lies in the struct itself and the others behind it, so that small maps are found in one step.
 #[derive(Debug)]
 pub(super) struct Shards<T> {
-    /// Never empty once something was inserted.
-    tables: Vec<HashTable<T>>,
+    first: HashTable<T>,
+    others: Vec<HashTable<T>>,
     /// One less than the smallest power of two that is not below the number of tables.
     mask: usize,
     len: usize,
@@ -22,7 +24,7 @@ pub(super) struct Shards<T> {
 
 impl<T> Default for Shards<T> {
     fn default() -> Self {
-        Shards { tables: Vec::new(), mask: 0, len: 0 }
+        Shards { first: HashTable::new(), others: Vec::new(), mask: 0, len: 0 }
     }
 }
 
@@ -44,33 +46,37 @@ impl<T> Shards<T> {
         if position < count { position } else { position & (mask >> 1) }
     }
 
-    #[inline(always)]
-    fn table(&self, hash: u64) -> Option<&HashTable<T>> {
-        self.tables.get(Self::position(hash, self.tables.len(), self.mask))
+    fn count(&self) -> usize {
+        self.others.len() + 1
     }
 
     #[inline(always)]
-    fn table_mut(&mut self, hash: u64) -> Option<&mut HashTable<T>> {
-        let position = Self::position(hash, self.tables.len(), self.mask);
-        self.tables.get_mut(position)
-    }
-
-    /// Adds the first table, if there is none.
-    #[inline(always)]
-    fn begin(&mut self) {
-        if self.tables.is_empty() {
-            self.tables.push(HashTable::new());
+    fn table(&self, hash: u64) -> &HashTable<T> {
+        if self.mask == 0 {
+            return &self.first;
         }
+        // Position 0 wraps around to none of the others.
+        let position = Self::position(hash, self.others.len() + 1, self.mask);
+        self.others.get(position.wrapping_sub(1)).unwrap_or(&self.first)
+    }
+
+    #[inline(always)]
+    fn table_mut(&mut self, hash: u64) -> &mut HashTable<T> {
+        if self.mask == 0 {
+            return &mut self.first;
+        }
+        let position = Self::position(hash, self.others.len() + 1, self.mask);
+        self.others.get_mut(position.wrapping_sub(1)).unwrap_or(&mut self.first)
     }
 
     #[inline(always)]
     pub(super) fn find(&self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&T> {
-        self.table(hash)?.find(hash, eq)
+        self.table(hash).find(hash, eq)
     }
 
     #[inline(always)]
     pub(super) fn find_mut(&mut self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&mut T> {
-        self.table_mut(hash)?.find_mut(hash, eq)
+        self.table_mut(hash).find_mut(hash, eq)
     }
 
     /// Replaces the entry that `eq` recognises by calling `replace`, or inserts what `insert` makes.
@@ -84,9 +90,7 @@ impl<T> Shards<T> {
         replace: impl FnOnce(&mut T, V),
         insert: impl FnOnce(V) -> T,
     ) {
-        self.begin();
-        let Some(table) = self.table_mut(hash) else { return };
-        match table.entry(hash, eq, &hasher) {
+        match self.table_mut(hash).entry(hash, eq, &hasher) {
             Entry::Occupied(mut occupied) => replace(occupied.get_mut(), value),
             Entry::Vacant(vacant) => {
                 vacant.insert(insert(value));
@@ -97,17 +101,14 @@ impl<T> Shards<T> {
 
     /// Inserts an entry that is known to be absent and returns it.
     pub(super) fn insert_new(&mut self, hash: u64, entry: T, hasher: impl Fn(&T) -> u64) {
-        self.begin();
-        if let Some(table) = self.table_mut(hash) {
-            table.insert_unique(hash, entry, &hasher);
-            self.grown(hasher);
-        }
+        self.table_mut(hash).insert_unique(hash, entry, &hasher);
+        self.grown(hasher);
     }
 
     /// Removes and returns the entry that `eq` recognises.
     #[inline(always)]
     pub(super) fn remove(&mut self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<T> {
-        let (removed, _) = self.table_mut(hash)?.find_entry(hash, eq).ok()?.remove();
+        let (removed, _) = self.table_mut(hash).find_entry(hash, eq).ok()?.remove();
         self.len = self.len.saturating_sub(1);
         Some(removed)
     }
@@ -120,7 +121,7 @@ impl<T> Shards<T> {
         eq: impl FnMut(&T) -> bool,
         change: impl FnOnce(T) -> Option<T>,
     ) -> Option<()> {
-        let found = self.table_mut(hash)?.find_entry(hash, eq).ok()?;
+        let found = self.table_mut(hash).find_entry(hash, eq).ok()?;
         if let Entry::Vacant(_) = found.replace_entry_with(change) {
             self.len = self.len.saturating_sub(1);
         }
@@ -129,29 +130,28 @@ impl<T> Shards<T> {
 
     fn grown(&mut self, hasher: impl Fn(&T) -> u64) {
         self.len += 1;
-        if self.len > self.tables.len() * TARGET {
+        if self.len > self.count() * TARGET {
             self.split(hasher);
         }
     }
 
     /// Adds one table and moves into it what now belongs there, all of it from one other table.
     fn split(&mut self, hasher: impl Fn(&T) -> u64) {
-        let added = self.tables.len();
+        let added = self.count();
         let count = added + 1;
         let mask = count.next_power_of_two() - 1;
         let origin = added & (mask >> 1);
         let mut moved = HashTable::new();
-        if let Some(split) = self.tables.get_mut(origin) {
-            for entry in split.extract_if(|entry| Self::position(hasher(entry), count, mask) == added) {
-                moved.insert_unique(hasher(&entry), entry, &hasher);
-            }
+        let split = self.others.get_mut(origin.wrapping_sub(1)).unwrap_or(&mut self.first);
+        for entry in split.extract_if(|entry| Self::position(hasher(entry), count, mask) == added) {
+            moved.insert_unique(hasher(&entry), entry, &hasher);
         }
-        self.tables.push(moved);
+        self.others.push(moved);
         self.mask = mask;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.tables.iter().flatten()
+        self.first.iter().chain(self.others.iter().flatten())
     }
 
     /// Looks at up to `budget` slots from `cursor` on, removing the entries that `keep` refuses; returns the cursor to go
@@ -164,7 +164,7 @@ impl<T> Shards<T> {
     ) -> Option<SweepCursor> {
         let SweepCursor { mut table, mut slot } = cursor;
         loop {
-            let swept = self.tables.get_mut(table)?;
+            let swept = if table == 0 { &mut self.first } else { self.others.get_mut(table - 1)? };
             while slot < swept.num_buckets() {
                 if *budget == 0 {
                     return Some(SweepCursor { table, slot });

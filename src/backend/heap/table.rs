@@ -24,7 +24,7 @@ mod layers;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
 
-use flat::{find, find_mut, is_entry, update_flat, upsert};
+use flat::{find, find_mut, insert, is_entry, update_flat, upsert};
 pub(super) use layers::GroupView;
 use layers::Layers;
 
@@ -173,6 +173,21 @@ where
             Group::Flat(map) => upsert(map, &self.hasher, slot, value),
             Group::Layered(layers) => layers.set(&self.hasher, slot.hash, slot.key, slot.namespace, Some(value)),
         }
+    }
+
+    /// Sets a value where there is none; `false` if there is one.
+    #[inline(always)]
+    pub(super) fn insert(&mut self, slot: Slot<'_, K, N>, value: V) -> bool {
+        self.settle(slot.group);
+        let Some(group) = self.groups.get_mut(slot.group) else { return false };
+        let is_new = match &mut group.content {
+            Group::Flat(map) => insert(map, &self.hasher, slot, value),
+            Group::Layered(layers) => layers.insert(&self.hasher, slot.hash, slot.key, slot.namespace, value),
+        };
+        if is_new {
+            group.changed_in = SnapshotVersion::NEXT;
+        }
+        is_new
     }
 
     #[inline(always)]

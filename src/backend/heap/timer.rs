@@ -1,11 +1,11 @@
 //! Timers on the heap: a table that says which timers are set, and a queue per time domain that says which is next.
 //!
 //! The table is the truth and is what snapshots see. The queues are derived: deleting a timer leaves its queue entry
-//! behind, to be skipped when it comes up, and a queue that is mostly such entries is rebuilt from the table.
+//! behind, to be dropped later, and a queue that is mostly such entries is rebuilt from the table.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 
-use super::queue::{Due, KeyBytes, Queue};
+use super::queue::{Due, KeyBytes, Moment, Queue};
 use super::table::{Slot, Table, TableHasher, slot_hash};
 use crate::backend::Key;
 use crate::backend::registration::SharedSerializer;
@@ -14,30 +14,8 @@ use crate::error::Result;
 use crate::format::record::StateMeta;
 use crate::state::{TimeDomain, Timer, TimerState};
 
-/// What a timer waits for, besides its key: acts as the namespace of the table.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Moment<N> {
-    pub(super) domain: TimeDomain,
-    pub(super) timestamp_ms: i64,
-    pub(super) namespace: N,
-}
-
 /// Queue entries that may be dead before a rebuild is worth it.
 const FEW_DEAD: usize = 1024;
-
-/// The timers of one domain in firing order.
-#[derive(Debug)]
-struct Agenda<K, N> {
-    queue: Queue<K, N>,
-    /// Entries of the queue beyond one for each timer that is set.
-    dead: usize,
-}
-
-impl<K, N> Default for Agenda<K, N> {
-    fn default() -> Self {
-        Agenda { queue: Queue::default(), dead: 0 }
-    }
-}
 
 /// All timers of one registration.
 pub(super) struct Timers<K, N> {
@@ -46,10 +24,13 @@ pub(super) struct Timers<K, N> {
     pub(super) key: SharedSerializer<K>,
     pub(super) namespace: SharedSerializer<N>,
     hasher: TableHasher,
-    event: Agenda<K, N>,
-    processing: Agenda<K, N>,
+    event: Queue<K, N>,
+    processing: Queue<K, N>,
     scratch: Writer,
 }
+
+/// The queue of a domain, what encodes its timers, and the table.
+type Parts<'a, K, N> = (&'a mut Queue<K, N>, KeyBytes<'a, K, N>, &'a mut Table<K, Moment<N>, ()>);
 
 impl<K, N> std::fmt::Debug for Timers<K, N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -75,33 +56,34 @@ where
             key,
             namespace,
             hasher,
-            event: Agenda::default(),
-            processing: Agenda::default(),
+            event: Queue::default(),
+            processing: Queue::default(),
             scratch: Writer::new(),
         }
     }
 
-    /// The agenda of a domain, and how its timers are encoded.
     #[inline]
-    fn agenda_mut(&mut self, domain: TimeDomain) -> (&mut Agenda<K, N>, KeyBytes<'_, K, N>) {
-        let agenda = match domain {
+    fn parts(&mut self, domain: TimeDomain) -> Parts<'_, K, N> {
+        let queue = match domain {
             TimeDomain::Event => &mut self.event,
             TimeDomain::Processing => &mut self.processing,
         };
-        (agenda, KeyBytes { key: &*self.key, namespace: &*self.namespace, scratch: &mut self.scratch })
+        let bytes = KeyBytes { key: &*self.key, namespace: &*self.namespace, scratch: &mut self.scratch };
+        (queue, bytes, &mut self.table)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn register(&mut self, group: usize, key_hash: u64, key: &K, moment: &Moment<N>) -> Result<bool> {
         // The key was encoded to find its key group; that the namespace can be encoded shows here.
-        self.scratch.clear();
-        self.namespace.write(&moment.namespace, &mut self.scratch)?;
+        if size_of::<N>() > 0 {
+            self.scratch.clear();
+            self.namespace.write(&moment.namespace, &mut self.scratch)?;
+        }
         let slot = Slot { group, hash: slot_hash(&self.hasher, key_hash, moment), key, namespace: moment };
-        let mut is_new = false;
-        self.table.update(slot, |timer| is_new = timer.replace(()).is_none());
+        let is_new = self.table.insert(slot, ());
         if is_new {
-            let (agenda, mut bytes) = self.agenda_mut(moment.domain);
-            agenda.queue.push(due(group, key, moment), &mut bytes)?;
+            let (queue, mut bytes, _) = self.parts(moment.domain);
+            queue.push(due(group, key, moment), &mut bytes)?;
         }
         Ok(is_new)
     }
@@ -117,9 +99,9 @@ where
         if !self.table.remove(slot) {
             return Ok(false);
         }
-        let (agenda, _) = self.agenda_mut(moment.domain);
-        agenda.dead += 1;
-        if agenda.dead > FEW_DEAD && agenda.dead > agenda.queue.len() / 2 {
+        let (queue, ..) = self.parts(moment.domain);
+        queue.deleted();
+        if queue.dead() > FEW_DEAD && queue.dead() > queue.len() / 2 {
             self.rebuild(moment.domain)?;
         }
         Ok(true)
@@ -135,60 +117,64 @@ where
                 }
             });
         }
-        let (agenda, mut bytes) = self.agenda_mut(domain);
-        *agenda = Agenda::default();
-        set.into_iter().try_for_each(|due| agenda.queue.push(due, &mut bytes))
+        let (queue, mut bytes, _) = self.parts(domain);
+        *queue = Queue::default();
+        set.into_iter().try_for_each(|due| queue.push(due, &mut bytes))
     }
 
     /// Takes the next timer out that is due at `up_to_ms`.
     #[inline]
     pub(super) fn pop_due(&mut self, domain: TimeDomain, up_to_ms: i64) -> Result<Option<Timer<K, N>>> {
+        let hasher = self.hasher.clone();
+        let (queue, mut bytes, table) = self.parts(domain);
         loop {
-            let (agenda, mut bytes) = self.agenda_mut(domain);
-            if agenda.queue.next_ms(&mut bytes)?.is_none_or(|next_ms| next_ms > up_to_ms) {
+            let next_ms = queue.next_ms(&mut bytes, |due| is_set(table, due))?;
+            if next_ms.is_none_or(|next_ms| next_ms > up_to_ms) {
                 return Ok(None);
             }
-            let Some(Due { timestamp_ms, group, key, namespace }) = agenda.queue.pop(&mut bytes)? else {
-                return Ok(None);
-            };
-            let moment = Moment { domain, timestamp_ms, namespace };
-            let hash = slot_hash(&self.hasher, self.hasher.hash_one(&key), &moment);
-            if self.table.remove(Slot { group, hash, key: &key, namespace: &moment }) {
-                return Ok(Some(Timer { timestamp_ms, key, namespace: moment.namespace }));
+            let Some(due) = queue.pop() else { return Ok(None) };
+            if table.remove(slot(&hasher, &due)) {
+                let Due { key, moment: Moment { timestamp_ms, namespace, .. }, .. } = due;
+                return Ok(Some(Timer { timestamp_ms, key, namespace }));
             }
-            let (agenda, _) = self.agenda_mut(domain);
-            agenda.dead = agenda.dead.saturating_sub(1);
+            queue.was_dead();
         }
     }
 
     /// Timestamp of the next timer, dropping dead entries in front of it.
     #[inline]
     pub(super) fn next_due_ms(&mut self, domain: TimeDomain) -> Result<Option<i64>> {
+        let (queue, mut bytes, table) = self.parts(domain);
         loop {
-            let (agenda, mut bytes) = self.agenda_mut(domain);
-            let next_ms = agenda.queue.next_ms(&mut bytes)?;
-            if agenda.dead == 0 {
+            let next_ms = queue.next_ms(&mut bytes, |due| is_set(table, due))?;
+            if queue.dead() == 0 {
                 return Ok(next_ms);
             }
-            let Some(Due { timestamp_ms, group, key, namespace }) = agenda.queue.pop(&mut bytes)? else {
-                return Ok(None);
-            };
-            let moment = Moment { domain, timestamp_ms, namespace };
-            let hash = slot_hash(&self.hasher, self.hasher.hash_one(&key), &moment);
-            let is_set = self.table.get(Slot { group, hash, key: &key, namespace: &moment }).is_some();
-            let (agenda, mut bytes) = self.agenda_mut(domain);
-            if is_set {
-                agenda.queue.push(due(group, &key, &moment), &mut bytes)?;
+            let Some(next) = queue.pop() else { return Ok(None) };
+            if is_set(table, &next) {
+                queue.push(next, &mut bytes)?;
                 return Ok(next_ms);
             }
-            agenda.dead = agenda.dead.saturating_sub(1);
+            queue.was_dead();
         }
     }
 }
 
 #[inline]
 fn due<K: Clone, N: Clone>(group: usize, key: &K, moment: &Moment<N>) -> Due<K, N> {
-    Due { timestamp_ms: moment.timestamp_ms, group, key: key.clone(), namespace: moment.namespace.clone() }
+    Due { group, key: key.clone(), moment: moment.clone() }
+}
+
+/// Where the table keeps a timer.
+#[inline]
+fn slot<'a, K: Key, N: Key>(hasher: &TableHasher, due: &'a Due<K, N>) -> Slot<'a, K, Moment<N>> {
+    let Due { group, key, moment } = due;
+    Slot { group: *group, hash: slot_hash(hasher, hasher.hash_one(key), moment), key, namespace: moment }
+}
+
+#[inline]
+fn is_set<K: Key, N: Key>(table: &Table<K, Moment<N>, ()>, due: &Due<K, N>) -> bool {
+    table.get(slot(table.hasher(), due)).is_some()
 }
 
 /// The timers of one key and namespace.

@@ -42,16 +42,19 @@ where
         TypedState { meta, table: Table::new(groups, hasher), namespace, content, ttl, cleanup: Cleanup::default() }
     }
 
+    #[inline]
     pub(super) fn liveness(&self, now_ms: i64) -> Liveness {
         Liveness { ttl: self.ttl, now_ms }
     }
 
     /// Whether an expired value that is still there shows.
+    #[inline]
     pub(super) fn shows_expired(&self) -> bool {
         self.ttl.is_some_and(|ttl| ttl.visibility == TtlVisibility::ReturnUntilCleanedUp)
     }
 
     /// Whether a read counts as touching.
+    #[inline]
     pub(super) fn touches_on_read(&self) -> bool {
         self.ttl.is_some_and(|ttl| ttl.update == TtlUpdate::OnReadAndWrite)
     }

@@ -54,6 +54,30 @@ where
     );
 }
 
+/// Inserts an entry unless there is one; `false` if there is.
+#[inline(always)]
+pub(super) fn insert<K, N, V>(
+    map: &mut Shards<Entry<K, N, V>>,
+    hasher: &TableHasher,
+    slot: Slot<'_, K, N>,
+    value: V,
+) -> bool
+where
+    K: Key,
+    N: Key,
+{
+    let mut is_new = true;
+    map.upsert(
+        slot.hash,
+        |entry| is_entry(entry, slot),
+        |entry| entry_hash(hasher, entry),
+        value,
+        |_, _| is_new = false,
+        |value| Entry { key: slot.key.clone(), namespace: slot.namespace.clone(), value },
+    );
+    is_new
+}
+
 pub(super) fn apply<K, N, V>(
     map: &mut Shards<Entry<K, N, V>>,
     hasher: &TableHasher,

@@ -132,6 +132,15 @@ where
     }
 
     #[inline(never)]
+    pub(super) fn insert(&mut self, hasher: &TableHasher, hash: u64, key: &K, namespace: &N, value: V) -> bool {
+        let is_new = self.get(hash, key, namespace).is_none();
+        if is_new {
+            self.set(hasher, hash, key, namespace, Some(value));
+        }
+        is_new
+    }
+
+    #[inline(never)]
     pub(super) fn remove(&mut self, hasher: &TableHasher, hash: u64, key: &K, namespace: &N) -> bool {
         let existed = self.get(hash, key, namespace).is_some();
         if existed {
