@@ -11,3 +11,4 @@ mod own;
 pub(crate) mod packed;
 mod read;
 mod rewrite;
+mod unseen;

@@ -10,7 +10,9 @@ pub(in crate::flink) fn java_type(serializer: &TypeSerializer) -> JavaType {
     let boxed = |snapshot: &Snapshot| Box::new(java_type(&snapshot.serializer));
     match serializer {
         TypeSerializer::Simple(simple) => simple_java_type(*simple).unwrap_or_else(class),
-        TypeSerializer::Tuple { fields, .. } if !fields.is_empty() => JavaType::Tuple(all(fields)),
+        TypeSerializer::Tuple { class, fields } if !fields.is_empty() && TypeSerializer::is_java_tuple(class) => {
+            JavaType::Tuple(all(fields))
+        }
         TypeSerializer::Row { fields, .. } => JavaType::Row(all(fields)),
         TypeSerializer::List(element) => JavaType::List(boxed(element)),
         TypeSerializer::Map(key, value) => JavaType::Map(boxed(key), boxed(value)),

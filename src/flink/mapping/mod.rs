@@ -22,7 +22,7 @@
 //!
 //! Two things cannot be kept by these types, and change them: text with unpaired surrogates makes a text state one of
 //! bytes ([WTF-8](https://simonsapin.github.io/wtf-8/)), or a part of MessagePack anything. A SQL or DataStream row of another
-//! kind than `+I` is an error.
+//! kind than `+I` makes its part anything, too: it is a variant that is named after its kind, such as `+U`, around the tuple.
 
 mod key;
 mod part;
@@ -168,11 +168,7 @@ impl Mapping {
                     out.bytes(bytes);
                     Ok(())
                 }
-                _ => {
-                    let message =
-                        format!("some values of {class} can be decoded and others cannot; take a canonical savepoint");
-                    Err(Error::incompatible(message))
-                }
+                _ => Err(part::only_some_decoded(class)),
             },
         }
     }
@@ -185,7 +181,13 @@ fn plain_kind(simple: Simple) -> Option<SerializerSnapshot> {
         Simple::Byte | Simple::ByteValue => SerializerSnapshot::I8,
         Simple::Short | Simple::ShortValue => SerializerSnapshot::I16,
         Simple::Int | Simple::IntValue => SerializerSnapshot::I32,
-        Simple::Long | Simple::LongValue | Simple::Date | Simple::SqlDate | Simple::SqlTime => SerializerSnapshot::I64,
+        Simple::Long
+        | Simple::LongValue
+        | Simple::Date
+        | Simple::SqlDate
+        | Simple::SqlTime
+        | Simple::SqlCountWindow
+        | Simple::SortedLong => SerializerSnapshot::I64,
         Simple::Char | Simple::CharValue => SerializerSnapshot::U16,
         Simple::Float | Simple::FloatValue => SerializerSnapshot::F32,
         Simple::Double | Simple::DoubleValue => SerializerSnapshot::F64,
@@ -198,10 +200,14 @@ fn plain_kind(simple: Simple) -> Option<SerializerSnapshot> {
         | Simple::LocalTime
         | Simple::LocalDateTime => SerializerSnapshot::String,
         Simple::ByteArray => SerializerSnapshot::Bytes,
-        Simple::TimeWindow => SerializerSnapshot::Window,
-        Simple::VoidNamespace | Simple::GlobalWindow | Simple::Void | Simple::NullValue | Simple::DataView => {
-            SerializerSnapshot::Unit
-        }
+        Simple::TimeWindow | Simple::SqlTimeWindow => SerializerSnapshot::Window,
+        Simple::VoidNamespace
+        | Simple::GlobalWindow
+        | Simple::SqlGlobalWindow
+        | Simple::Void
+        | Simple::NullValue
+        | Simple::ScalaUnit
+        | Simple::DataView => SerializerSnapshot::Unit,
         _ => return None,
     })
 }

@@ -21,6 +21,8 @@ pub(in crate::flink) struct Part {
     null: bool,
     /// It was text that is no UTF-8.
     odd_text: bool,
+    /// It was a row that was not inserted but updated or deleted.
+    changed_row: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +49,7 @@ struct Member {
 
 impl From<Kind> for Part {
     fn from(kind: Kind) -> Self {
-        Part { kind, null: false, odd_text: false }
+        Part { kind, null: false, odd_text: false, changed_row: false }
     }
 }
 
@@ -82,20 +84,25 @@ impl Part {
             | TypeSerializer::GenericArray { component: element, .. } => {
                 Kind::List(Self::boxed(element, depth)?).into()
             }
-            TypeSerializer::Map(key, value) | TypeSerializer::SortedMap(key, value) => {
+            TypeSerializer::Map(key, value)
+            | TypeSerializer::SortedMap(key, value)
+            | TypeSerializer::NullAwareMap(key, value) => {
                 Kind::Map(Self::boxed(key, depth)?, Self::boxed(value, depth)?).into()
             }
             TypeSerializer::Tuple { fields, .. } | TypeSerializer::Row { fields, .. } => {
                 Kind::Tuple(all(fields)?).into()
             }
-            TypeSerializer::Either(left, right) => {
+            TypeSerializer::Either(left, right) | TypeSerializer::Union(left, right) => {
                 Kind::Either(Self::boxed(left, depth)?, Self::boxed(right, depth)?).into()
             }
             TypeSerializer::Enum { class, constants } => {
                 Kind::Enum { name: simple_name(class), constants: constants.clone() }.into()
             }
             TypeSerializer::Pojo(pojo) => Self::of_pojo(pojo, depth)?,
-            TypeSerializer::Nullable { inner, .. } | TypeSerializer::External(inner) => *Self::boxed(inner, depth)?,
+            TypeSerializer::Nullable { inner, .. }
+            | TypeSerializer::External(inner)
+            | TypeSerializer::Optional(inner) => *Self::boxed(inner, depth)?,
+            TypeSerializer::StreamElement(element) => Self::of_stream_element(element, depth)?,
             TypeSerializer::WindowKey(key) => Kind::Tuple(vec![Shape::I64.into(), *Self::boxed(key, depth)?]).into(),
             TypeSerializer::RowData { types, .. } => Kind::Tuple(types.iter().map(logical).collect()).into(),
             TypeSerializer::ArrayData(element) => Kind::List(Box::new(logical(element))).into(),
@@ -120,6 +127,13 @@ impl Part {
         Some(Kind::Struct { name: simple_name(&pojo.class), seen: 0, fields }.into())
     }
 
+    /// A struct with a time, and a value that watermarks do not have.
+    fn of_stream_element(element: &Snapshot, depth: usize) -> Option<Self> {
+        let member = |name: &str, part| Member { name: name.into(), part, present: 0, of_subclass: false };
+        let fields = vec![member("timestamp", Shape::I64.into()), member("value", *Self::boxed(element, depth)?)];
+        Some(Kind::Struct { name: "StreamElement".to_owned(), seen: 0, fields }.into())
+    }
+
     /// Adds what a value shows to the description.
     pub(in crate::flink) fn observe(&mut self, value: &Value) -> Result<()> {
         match (&mut self.kind, value) {
@@ -137,10 +151,7 @@ impl Part {
                 }
             }
             (Kind::Tuple(parts), Value::Row { kind, fields } | Value::RowData { kind, fields }) => {
-                if *kind != RowKind::Insert {
-                    let message = format!("a row of kind {}, which no type here can express", kind.symbol());
-                    return Err(Error::incompatible(message));
-                }
+                self.changed_row |= *kind != RowKind::Insert;
                 observe_all(parts, fields)?;
             }
             (Kind::Tuple(parts), Value::Tuple(fields)) => observe_all(parts, fields)?,
@@ -152,6 +163,7 @@ impl Part {
                     member(members, position, name)?.see(value)?;
                 }
             }
+            (_, Value::Opaque { class, .. }) => return Err(only_some_decoded(class)),
             _ => return Err(Error::internal("a value of another type than its serializer's")),
         }
         Ok(())
@@ -160,7 +172,7 @@ impl Part {
     /// The shape of all values that were observed.
     pub(in crate::flink) fn shape(&self) -> Shape {
         let shape = match &self.kind {
-            _ if self.odd_text => Shape::Any,
+            _ if self.odd_text || self.changed_row => Shape::Any,
             Kind::Leaf(shape) => shape.clone(),
             Kind::List(element) => Shape::List(Box::new(element.shape())),
             Kind::Map(key, value) => Shape::Map(Box::new(key.shape()), Box::new(value.shape())),
@@ -188,6 +200,14 @@ impl Part {
         };
         if self.null && shape != Shape::Any { Shape::Option(Box::new(shape)) } else { shape }
     }
+}
+
+/// Values whose class the snapshot describes are next to some whose class it does not.
+pub(super) fn only_some_decoded(class: &str) -> Error {
+    Error::incompatible(format!(
+        "some values of {class} can be decoded and others cannot, such as those of subclasses that the snapshot does not \
+         describe; take a later snapshot of the job, which may describe them"
+    ))
 }
 
 impl Member {
@@ -255,7 +275,8 @@ fn simple_part(simple: Simple) -> Option<Part> {
         Simple::BooleanArray => return list(Shape::Bool),
         Simple::CharArray => return list(Shape::U16),
         Simple::ShortArray => return list(Shape::I16),
-        Simple::IntArray => return list(Shape::I32),
+        Simple::IntArray | Simple::DeweyNumber => return list(Shape::I32),
+        Simple::EventId => return Some(Kind::Tuple(vec![Shape::I32.into(), Shape::I64.into()]).into()),
         Simple::LongArray => return list(Shape::I64),
         Simple::FloatArray => return list(Shape::F32),
         Simple::DoubleArray => return list(Shape::F64),

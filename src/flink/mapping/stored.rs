@@ -4,6 +4,7 @@ use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStr
 
 use super::text;
 use crate::error::{Error, Result};
+use crate::format::flink::value::RowKind;
 use crate::format::flink::{JavaString, Value};
 
 /// A value that serde writes.
@@ -47,10 +48,11 @@ impl Serialize for Stored<'_> {
                 }
                 map.end()
             }
+            Value::Row { kind, fields } | Value::RowData { kind, fields } if *kind != RowKind::Insert => {
+                to.serialize_newtype_variant("Row", kind.number().into(), kind.symbol(), &Fields(fields))
+            }
             Value::Tuple(fields) | Value::Row { fields, .. } | Value::RowData { fields, .. } => {
-                let mut tuple = to.serialize_tuple(fields.len())?;
-                fields.iter().try_for_each(|field| tuple.serialize_element(&Stored(field)))?;
-                tuple.end()
+                Fields(fields).serialize(to)
             }
             Value::Pojo { fields, .. } => {
                 let mut map = to.serialize_map(Some(fields.len()))?;
@@ -65,6 +67,17 @@ impl Serialize for Stored<'_> {
                 None => Err(S::Error::custom("a value that occurs only by itself")),
             },
         }
+    }
+}
+
+/// Fields by position.
+struct Fields<'v>(&'v [Value]);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = to.serialize_tuple(self.0.len())?;
+        self.0.iter().try_for_each(|field| tuple.serialize_element(&Stored(field)))?;
+        tuple.end()
     }
 }
 

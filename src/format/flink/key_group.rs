@@ -107,7 +107,7 @@ pub(crate) fn of_binary_row(row: &[u8]) -> Option<i32> {
 fn of_value(serializer: &TypeSerializer, value: &Value) -> Option<i32> {
     match (serializer, value) {
         (TypeSerializer::Simple(simple), value) => of_simple(*simple, value),
-        (TypeSerializer::Tuple { fields, .. }, Value::Tuple(values)) => {
+        (TypeSerializer::Tuple { class, fields }, Value::Tuple(values)) if TypeSerializer::is_java_tuple(class) => {
             let mut hashes = fields.iter().zip(values).map(|(field, value)| or_null(&field.serializer, value));
             let first = hashes.next()??;
             hashes.try_fold(first, |hash, field| Some(hash.wrapping_mul(31).wrapping_add(field?)))
@@ -125,6 +125,8 @@ fn of_value(serializer: &TypeSerializer, value: &Value) -> Option<i32> {
             let hash = or_null(&key.serializer, k)? ^ or_null(&map_value.serializer, v)?;
             Some(sum.wrapping_add(hash))
         }),
+        (TypeSerializer::Either(left, _), Value::Left(value)) => or_null(&left.serializer, value),
+        (TypeSerializer::Either(_, right), Value::Right(value)) => or_null(&right.serializer, value),
         (TypeSerializer::Nullable { inner, .. }, value) => or_null(&inner.serializer, value),
         _ => None,
     }
@@ -154,6 +156,7 @@ fn of_simple(simple: Simple, value: &Value) -> Option<i32> {
     // Some of Flink's mutable values have hash codes of their own.
     Some(match value {
         _ if simple == Simple::StringData => return None,
+        Value::Null if simple == Simple::NullValue => 53,
         Value::Bool(value) if simple == Simple::BooleanValue => i32::from(*value),
         Value::Long(value) if simple == Simple::LongValue => fold(*value).wrapping_add(43),
         Value::Double(value) if simple == Simple::DoubleValue => of_double(*value).wrapping_add(31),
@@ -283,6 +286,7 @@ mod tests {
             (Simple::BooleanValue, Value::Bool(true), 1),
             (Simple::DoubleValue, Value::Double(1.5), 1_073_217_567),
             (Simple::ByteValue, Value::Byte(-3), -3),
+            (Simple::NullValue, Value::Null, 53),
         ];
         for (kind, value, expected) in cases {
             assert_eq!(java_hash(&simple(kind), &value, &[]), Some(expected), "{kind:?} {value:?}");
@@ -295,7 +299,7 @@ mod tests {
         let boxed = |kind| Box::new(simple(kind));
         let tuple = |kinds: &[Simple]| {
             let fields = kinds.iter().map(|kind| simple(*kind)).collect();
-            TypeSerializer::Tuple { class: String::new(), fields }
+            TypeSerializer::Tuple { class: "org.apache.flink.api.java.tuple.Tuple".to_owned(), fields }
         };
         let row = |fields: Vec<TypeSerializer>| {
             let fields = fields.into_iter().map(of).collect();
@@ -306,8 +310,11 @@ mod tests {
         let map = || TypeSerializer::Map(boxed(Simple::String), boxed(Simple::Int));
         let int = || TypeSerializer::Simple(Simple::Int);
         let entries = || Value::Map(vec![(text("a"), Value::Int(1)), (text("b"), Value::Int(2))]);
+        let left = TypeSerializer::Either(boxed(Simple::String), boxed(Simple::Long));
+        let either = Value::Right(Box::new(Value::Long(5)));
+        assert_eq!(java_hash(&of(left), &either, &[]), Some(5));
         let nested = TypeSerializer::Tuple {
-            class: String::new(),
+            class: "org.apache.flink.api.java.tuple.Tuple2".to_owned(),
             fields: vec![of(tuple(&[Simple::String, Simple::Int])), simple(Simple::Long)],
         };
         let ab = || Value::List(vec![text("a"), text("b")]);

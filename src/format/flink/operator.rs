@@ -20,7 +20,7 @@ use super::serializer::Snapshot;
 use super::snappy;
 use super::value::Value;
 use crate::codec::Reader;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// An element of operator state.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,7 +110,9 @@ fn element<'a>(
     let mut input = Reader::with_base(&expanded, if header.compressed { 0 } else { offset });
     let value = match header.state(&state.name) {
         Some(info) => match (info.key(), info.value()) {
-            (Some(key), Some(value)) if state.distribution == Distribution::Broadcast => map(key, value, &mut input)?,
+            (Some(key), Some(value)) if state.distribution == Distribution::Broadcast => {
+                map_or_opaque(key, value, &mut input)?
+            }
             (_, Some(value)) if state.distribution != Distribution::Broadcast => value.read_whole(&mut input)?,
             _ => unknown(&mut input)?,
         },
@@ -122,6 +124,20 @@ fn element<'a>(
 
 fn unknown(input: &mut Reader<'_>) -> Result<Value> {
     Ok(Value::Opaque { class: "unknown".into(), bytes: input.raw(input.remaining(), "element")?.to_vec() })
+}
+
+/// A broadcast map, as a whole opaque where only its own program can take it apart.
+fn map_or_opaque(key: &Snapshot, value: &Snapshot, input: &mut Reader<'_>) -> Result<Value> {
+    let start = input.clone();
+    match map(key, value, input) {
+        Err(error) if error.kind() == ErrorKind::Incompatible => {
+            *input = start;
+            let opaque = if key.has_known_end() { value } else { key };
+            let bytes = input.raw(input.remaining(), "broadcast map")?.to_vec();
+            Ok(Value::Opaque { class: opaque.opaque_class(), bytes })
+        }
+        read => read,
+    }
 }
 
 /// A broadcast map: a count, then keys and values without flags.

@@ -92,7 +92,7 @@ pub(crate) fn all() -> Vec<Fixture> {
 }
 
 /// The fixtures that `VERSION/index.tsv` below `root` lists.
-fn list(root: &Path) -> Vec<Fixture> {
+pub(crate) fn list(root: &Path) -> Vec<Fixture> {
     let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
     let mut versions: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     versions.sort();

@@ -35,6 +35,9 @@ pub(crate) fn value(value: &Value) -> String {
         Value::Bytes(bytes) => format!("{{\"$bytes\":\"{}\"}}", hex(bytes)),
         Value::BigInteger(number) => format!("{{\"$bigint\":\"{number}\"}}"),
         Value::BigDecimal(number) => format!("{{\"$bigdec\":[\"{}\",{}]}}", number.unscaled, number.scale),
+        Value::Timestamp { millis, nanos } if nanos % 1_000_000 != 0 => {
+            format!("{{\"$millis\":{millis},\"n\":{nanos}}}")
+        }
         Value::Date(millis) | Value::Timestamp { millis, .. } => format!("{{\"$millis\":{millis}}}"),
         Value::Instant { seconds, nanos } => format!("{{\"$instant\":[{seconds},{nanos}]}}"),
         Value::LocalDate(day) => format!("{{\"$date\":[{}]}}", date(day)),

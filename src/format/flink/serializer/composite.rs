@@ -60,7 +60,8 @@ impl Contents<'_, '_> {
                     .map_err(|_| start.corrupt("null padding", format!("{padding} bytes are too many")))?;
                 TypeSerializer::Nullable { padding, inner: self.one()? }
             }
-            "org.apache.flink.runtime.state.ttl.TtlStateFactory$TtlSerializerSnapshot" => self.ttl()?,
+            "org.apache.flink.runtime.state.ttl.TtlStateFactory$TtlSerializerSnapshot"
+            | "org.apache.flink.runtime.state.v2.ttl.TtlStateFactory$TtlSerializerSnapshot" => self.ttl()?,
             "org.apache.flink.streaming.api.operators.TimerSerializerSnapshot" => {
                 self.outer(2..=2)?;
                 let (key, namespace) = self.two()?;
@@ -127,7 +128,7 @@ impl Contents<'_, '_> {
     }
 
     /// Opens composite contents and returns the outer version, which has to lie in the range.
-    fn outer(&mut self, versions: RangeInclusive<i32>) -> Result<i32> {
+    pub(super) fn outer(&mut self, versions: RangeInclusive<i32>) -> Result<i32> {
         self.only_version(1..=3)?;
         let version = if self.version < 3 {
             self.version
@@ -166,7 +167,7 @@ impl Contents<'_, '_> {
         Ok(nested)
     }
 
-    fn one(&mut self) -> Result<Box<Snapshot>> {
+    pub(super) fn one(&mut self) -> Result<Box<Snapshot>> {
         let start = self.input.clone();
         match <[Snapshot; 1]>::try_from(self.block()?) {
             Ok([only]) => Ok(Box::new(only)),

@@ -58,14 +58,9 @@ impl Snapshot {
 /// The snapshot class of a simple serializer: the counterpart of [`Simple::of_snapshot`].
 fn simple_class(simple: Simple) -> String {
     let class = simple.class();
-    let name = class.rsplit_once('.').map_or(class, |(_, name)| name);
     match simple {
         Simple::Tuple0 => format!("{class}Snapshot"),
-        Simple::TimeWindow | Simple::GlobalWindow => {
-            let window = name.split_once('$').map_or(name, |(window, _)| window);
-            format!("{class}${window}SerializerSnapshot")
-        }
-        _ => format!("{class}${name}Snapshot"),
+        _ => format!("{class}${}", simple.nested_name()),
     }
 }
 

@@ -13,6 +13,7 @@ mod composite;
 mod encode;
 mod kryo;
 mod pojo;
+mod runtime;
 mod show;
 mod simple;
 mod sql;
@@ -79,7 +80,7 @@ pub enum TypeSerializer {
         /// Serializer of the elements.
         element: Box<Snapshot>,
     },
-    /// A tuple.
+    /// A tuple, or another class whose fields follow each other.
     Tuple {
         /// Class of the tuple.
         class: String,
@@ -88,6 +89,12 @@ pub enum TypeSerializer {
     },
     /// One of two types.
     Either(Box<Snapshot>, Box<Snapshot>),
+    /// One of two types, behind its number (`CoGroupedStreams`).
+    Union(Box<Snapshot>, Box<Snapshot>),
+    /// A value behind a flag that is 1 where there is one.
+    Optional(Box<Snapshot>),
+    /// A map with nullable keys and values.
+    NullAwareMap(Box<Snapshot>, Box<Snapshot>),
     /// A row with positional, nullable fields.
     Row {
         /// Whether the kind of change is stored.
@@ -270,9 +277,12 @@ impl TypeSerializer {
             TypeSerializer::SortedMap(..) => "SortedMap",
             TypeSerializer::Set(_) => "Set",
             TypeSerializer::LinkedList { .. } => "LinkedList",
-            TypeSerializer::Either(..) => "Either",
+            TypeSerializer::Either(..) | TypeSerializer::Union(..) => "Either",
+            TypeSerializer::NullAwareMap(..) => "Map",
             TypeSerializer::Row { .. } => "Row",
-            TypeSerializer::Nullable { inner, .. } | TypeSerializer::External(inner) => inner.serializer.name(),
+            TypeSerializer::Nullable { inner, .. }
+            | TypeSerializer::External(inner)
+            | TypeSerializer::Optional(inner) => inner.serializer.name(),
             TypeSerializer::Ttl(_) => "a value with time to live",
             TypeSerializer::Timer { .. } => "a timer",
             TypeSerializer::StreamElement(_) => "a stream element",
@@ -297,7 +307,6 @@ impl TypeSerializer {
             TypeSerializer::Kryo(_)
             | TypeSerializer::UserValue { .. }
             | TypeSerializer::Avro { .. }
-            | TypeSerializer::StreamElement(_)
             | TypeSerializer::Opaque { .. }
             | TypeSerializer::BinaryRowData { .. }
             | TypeSerializer::RawValueData(_)
@@ -311,9 +320,13 @@ impl TypeSerializer {
             | TypeSerializer::Nullable { inner, .. }
             | TypeSerializer::Ttl(inner)
             | TypeSerializer::WindowKey(inner)
+            | TypeSerializer::StreamElement(inner)
+            | TypeSerializer::Optional(inner)
             | TypeSerializer::External(inner) => vec![inner],
             TypeSerializer::Map(first, second)
             | TypeSerializer::SortedMap(first, second)
+            | TypeSerializer::NullAwareMap(first, second)
+            | TypeSerializer::Union(first, second)
             | TypeSerializer::Either(first, second)
             | TypeSerializer::Timer { key: first, namespace: second } => vec![first, second],
             TypeSerializer::Tuple { fields, .. }
@@ -327,6 +340,11 @@ impl TypeSerializer {
             _ => Vec::new(),
         };
         nested.into_iter().find_map(|snapshot| snapshot.serializer.opaque_part())
+    }
+
+    /// Whether these are the fields of one of Flink's own tuple classes, which hash codes and names depend on.
+    pub(crate) fn is_java_tuple(class: &str) -> bool {
+        class.starts_with("org.apache.flink.api.java.tuple.Tuple")
     }
 
     /// Whether a state with this serializer has time to live: around its value, around the elements of its list or
@@ -361,6 +379,9 @@ impl Contents<'_, '_> {
             return Ok(serializer);
         }
         if let Some(serializer) = self.sql()? {
+            return Ok(serializer);
+        }
+        if let Some(serializer) = self.runtime()? {
             return Ok(serializer);
         }
         match self.class {

@@ -27,8 +27,18 @@ impl fmt::Display for TypeSerializer {
             TypeSerializer::Set(element) => write!(f, "Set<{element}>"),
             TypeSerializer::Map(key, value) => write!(f, "Map<{key}, {value}>"),
             TypeSerializer::SortedMap(key, value) => write!(f, "SortedMap<{key}, {value}>"),
-            TypeSerializer::Tuple { fields, .. } => listed(f, &format!("Tuple{}<", fields.len()), fields, ">"),
-            TypeSerializer::Either(left, right) => write!(f, "Either<{left}, {right}>"),
+            TypeSerializer::Tuple { class, fields } if TypeSerializer::is_java_tuple(class) => {
+                listed(f, &format!("Tuple{}<", fields.len()), fields, ">")
+            }
+            TypeSerializer::Tuple { class, fields } => {
+                let name = class.rsplit(['.', '$']).next().unwrap_or(class);
+                listed(f, &format!("{}<", name.escape_debug()), fields, ">")
+            }
+            TypeSerializer::Either(left, right) | TypeSerializer::Union(left, right) => {
+                write!(f, "Either<{left}, {right}>")
+            }
+            TypeSerializer::Optional(inner) => write!(f, "optional {inner}"),
+            TypeSerializer::NullAwareMap(key, value) => write!(f, "Map<nullable {key}, {value}>"),
             TypeSerializer::Row { fields, .. } => listed(f, "Row<", fields, ">"),
             TypeSerializer::Nullable { inner, .. } => write!(f, "nullable {inner}"),
             TypeSerializer::Ttl(inner) => write!(f, "timed {inner}"),
@@ -61,6 +71,7 @@ fn simple_name(simple: Simple) -> String {
     let class = simple.class();
     let name = class.rsplit('.').next().unwrap_or(class);
     let name = name.strip_suffix("$Serializer").or_else(|| name.strip_suffix("Serializer")).unwrap_or(name);
+    let name = name.rsplit('$').next().unwrap_or(name);
     match name.strip_suffix("PrimitiveArray") {
         Some(element) => format!("{}[]", element.to_ascii_lowercase()),
         None => name.strip_suffix("Array").map_or_else(|| name.to_owned(), |element| format!("{element}[]")),
@@ -154,7 +165,10 @@ mod tests {
             TypeSerializer::Simple(Simple::TimeWindow),
             TypeSerializer::Simple(Simple::StringArray),
             TypeSerializer::Map(boxed(Simple::String), boxed(Simple::Double)),
-            TypeSerializer::Tuple { class: String::new(), fields: vec![simple(Simple::Int), simple(Simple::Char)] },
+            TypeSerializer::Tuple {
+                class: "org.apache.flink.api.java.tuple.Tuple2".to_owned(),
+                fields: vec![simple(Simple::Int), simple(Simple::Char)],
+            },
             pojo,
             TypeSerializer::ArrayData(text),
         ]

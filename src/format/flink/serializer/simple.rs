@@ -134,6 +134,20 @@ simple! {
     StringData = "org.apache.flink.table.runtime.typeutils.StringDataSerializer", None;
     /// Placeholder of a data view, whose entries are in a state of their own: null, one byte.
     DataView = "org.apache.flink.table.dataview.NullSerializer", Some(0);
+    /// A window of the SQL runtime from a start to an end.
+    SqlTimeWindow = "org.apache.flink.table.runtime.operators.window.TimeWindow$Serializer", Some(16);
+    /// A window of the SQL runtime that holds a number of rows: its number.
+    SqlCountWindow = "org.apache.flink.table.runtime.operators.window.CountWindow$Serializer", Some(8);
+    /// The window of the SQL runtime that holds everything.
+    SqlGlobalWindow = "org.apache.flink.table.runtime.operators.window.GlobalWindow$Serializer", Some(1);
+    /// `long`, stored so that the order of the bytes is that of the numbers.
+    SortedLong = "org.apache.flink.table.runtime.operators.sink.SortedLongSerializer", Some(8);
+    /// Version of a run of pattern matching: `int`s.
+    DeweyNumber = "org.apache.flink.cep.nfa.DeweyNumber$DeweyNumberSerializer", None;
+    /// Event in the buffer of pattern matching: its number and its time.
+    EventId = "org.apache.flink.cep.nfa.sharedbuffer.EventId$EventIdSerializer", Some(12);
+    /// Scala's `Unit`.
+    ScalaUnit = "org.apache.flink.api.scala.typeutils.UnitSerializer", Some(1);
     /// A Java object stream; not interpreted.
     JavaObject = "org.apache.flink.runtime.state.JavaSerializer", None;
 }
@@ -143,19 +157,25 @@ impl Simple {
     pub(super) fn of_snapshot(class: &str) -> Option<Self> {
         match class {
             "org.apache.flink.api.java.typeutils.runtime.Tuple0SerializerSnapshot" => return Some(Simple::Tuple0),
-            "org.apache.flink.streaming.api.windowing.windows.TimeWindow$Serializer$TimeWindowSerializerSnapshot" => {
-                return Some(Simple::TimeWindow);
-            }
-            "org.apache.flink.streaming.api.windowing.windows.GlobalWindow$Serializer$GlobalWindowSerializerSnapshot" =>
-            {
-                return Some(Simple::GlobalWindow);
+            // Scala's serializers moved when their API ended.
+            "org.apache.flink.table.api.typeutils.UnitSerializer$UnitSerializerSnapshot" => {
+                return Some(Simple::ScalaUnit);
             }
             _ => {}
         }
         let (serializer, nested) = class.rsplit_once('$')?;
-        let simple_name = serializer.rsplit_once('.').map_or(serializer, |(_, name)| name);
         let found = Simple::of_class(serializer)?;
-        (nested.strip_suffix("Snapshot") == Some(simple_name)).then_some(found)
+        (nested == found.nested_name()).then_some(found)
+    }
+
+    /// Name of the snapshot class inside the serializer's. Serializers that are all called `Serializer` give it the name of
+    /// the class that they are in.
+    pub(super) fn nested_name(self) -> String {
+        let mut names = self.class().rsplit(['.', '$']);
+        match (names.next().unwrap_or_default(), names.next()) {
+            ("Serializer", Some(outer)) => format!("{outer}SerializerSnapshot"),
+            (name, _) => format!("{name}Snapshot"),
+        }
     }
 }
 

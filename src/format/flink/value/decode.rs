@@ -1,6 +1,6 @@
 //! Decoding values by their serializers.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::form::{Checked, Form};
 use super::whole::Whole;
@@ -10,6 +10,29 @@ use crate::error::{Error, Result};
 use crate::format::flink::java_object;
 use crate::format::flink::primitive::{Primitives, ascii, utf16_units};
 use crate::format::flink::serializer::{Pojo, Simple, Snapshot, Subclass, TypeSerializer};
+
+/// Tag of a record with a time (`StreamElementSerializer`).
+pub(super) const RECORD_WITH_TIME: u8 = 0;
+/// Tag of a record without.
+pub(super) const RECORD: u8 = 1;
+/// Tag of a watermark.
+pub(super) const WATERMARK: u8 = 2;
+
+/// How elements of streams are called, and their parts.
+pub(super) struct StreamNames {
+    pub(super) record: Arc<str>,
+    pub(super) watermark: Arc<str>,
+    pub(super) timestamp: Arc<str>,
+    pub(super) value: Arc<str>,
+}
+
+/// See [`StreamNames`].
+pub(super) static STREAM: LazyLock<StreamNames> = LazyLock::new(|| StreamNames {
+    record: "StreamRecord".into(),
+    watermark: "Watermark".into(),
+    timestamp: "timestamp".into(),
+    value: "value".into(),
+});
 
 impl Snapshot {
     /// Reads one value.
@@ -68,7 +91,6 @@ impl TypeSerializer {
             TypeSerializer::Kryo(_)
             | TypeSerializer::UserValue { .. }
             | TypeSerializer::Avro { .. }
-            | TypeSerializer::StreamElement(_)
             | TypeSerializer::Opaque { .. } => false,
             TypeSerializer::Pojo(pojo) => {
                 let known = |snapshot: &Option<Snapshot>| snapshot.as_ref().is_some_and(Snapshot::has_known_end);
@@ -83,8 +105,12 @@ impl TypeSerializer {
             | TypeSerializer::Nullable { inner, .. }
             | TypeSerializer::Ttl(inner)
             | TypeSerializer::WindowKey(inner)
+            | TypeSerializer::StreamElement(inner)
+            | TypeSerializer::Optional(inner)
             | TypeSerializer::External(inner) => inner.has_known_end(),
             TypeSerializer::Map(first, second)
+            | TypeSerializer::NullAwareMap(first, second)
+            | TypeSerializer::Union(first, second)
             | TypeSerializer::SortedMap(first, second)
             | TypeSerializer::Either(first, second)
             | TypeSerializer::Timer { key: first, namespace: second } => {
@@ -161,6 +187,13 @@ impl Decoder {
                 }
             }
             TypeSerializer::Row { with_kind, fields } => self.row(*with_kind, fields, input)?,
+            TypeSerializer::Union(one, two) => self.union(one, two, input)?,
+            TypeSerializer::Optional(inner) => {
+                let present = input.bool("presence flag")?;
+                if present { self.value(&inner.serializer, input)? } else { F::null() }
+            }
+            TypeSerializer::NullAwareMap(key, value) => self.null_aware_map(key, value, input)?,
+            TypeSerializer::StreamElement(element) => self.stream_element(element, input)?,
             TypeSerializer::Nullable { padding, inner } => self.nullable(*padding, inner, input)?,
             TypeSerializer::Ttl(inner) => {
                 let last_access = input.i64("time of last access")?;
@@ -201,7 +234,6 @@ impl Decoder {
             TypeSerializer::Kryo(kryo) => Err(no_end(&format!("{} (Kryo)", kryo.class))),
             TypeSerializer::UserValue { class } => Err(no_end(class)),
             TypeSerializer::Avro { class, .. } => Err(no_end(class.as_deref().unwrap_or("an Avro record"))),
-            TypeSerializer::StreamElement(_) => Err(no_end("a stream element")),
             TypeSerializer::Opaque { reason } => Err(no_end(reason)),
             _ => Err(Error::internal("a serializer without a decoder")),
         }
@@ -243,16 +275,22 @@ impl Decoder {
                     _ => return Err(start.corrupt("date and time", "one of the two is null")),
                 }
             }
-            Simple::Void | Simple::VoidNamespace | Simple::DataView => {
+            Simple::Void | Simple::VoidNamespace | Simple::DataView | Simple::ScalaUnit => {
                 input.expect(&[0], "void")?;
                 F::null()
             }
             Simple::NullValue => F::null(),
-            Simple::TimeWindow => {
+            Simple::TimeWindow | Simple::SqlTimeWindow => {
                 let window = (input.i64("window start")?, input.i64("window end")?);
                 F::leaf(window, |(start, end)| Value::Window { start, end })
             }
-            Simple::GlobalWindow => {
+            Simple::SqlCountWindow => F::leaf(input.i64("count window")?, Value::Long),
+            Simple::SortedLong => F::leaf(input.ordered_i64("long")?, Value::Long),
+            Simple::EventId => {
+                let id = F::leaf(input.i32("event number")?, Value::Int);
+                F::tuple(vec![id, F::leaf(input.i64("event time")?, Value::Long)])
+            }
+            Simple::GlobalWindow | Simple::SqlGlobalWindow => {
                 input.expect(&[0], "global window")?;
                 F::leaf((), |()| Value::GlobalWindow)
             }
@@ -284,7 +322,7 @@ impl Decoder {
             Simple::BooleanArray => (Simple::Boolean, 1),
             Simple::CharArray => (Simple::Char, 2),
             Simple::ShortArray => (Simple::Short, 2),
-            Simple::IntArray => (Simple::Int, 4),
+            Simple::IntArray | Simple::DeweyNumber => (Simple::Int, 4),
             Simple::LongArray => (Simple::Long, 8),
             Simple::FloatArray => (Simple::Float, 4),
             Simple::DoubleArray => (Simple::Double, 8),
@@ -341,6 +379,46 @@ impl Decoder {
             entries.push((key, self.unless_null(value, input)?));
         }
         Ok(F::map(entries))
+    }
+
+    fn union<F: Form>(&mut self, one: &Snapshot, two: &Snapshot, input: &mut Reader<'_>) -> Result<F> {
+        let start = input.clone();
+        match input.u8("number of the side")? {
+            1 => Ok(F::left(self.value(&one.serializer, input)?)),
+            2 => Ok(F::right(self.value(&two.serializer, input)?)),
+            side => Err(start.corrupt("number of the side", format!("is {side}, expected 1 or 2"))),
+        }
+    }
+
+    fn null_aware_map<F: Form>(&mut self, key: &Snapshot, value: &Snapshot, input: &mut Reader<'_>) -> Result<F> {
+        let count = input.items(2, "number of map entries")?;
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            let key = self.unless_null(key, input)?;
+            entries.push((key, self.unless_null(value, input)?));
+        }
+        Ok(F::map(entries))
+    }
+
+    /// A record with or without a time, or a watermark, which are what operators keep; other events are not interpreted.
+    fn stream_element<F: Form>(&mut self, element: &Snapshot, input: &mut Reader<'_>) -> Result<F> {
+        let start = input.clone();
+        let time = match input.u8("tag of a stream element")? {
+            tag @ (RECORD_WITH_TIME | WATERMARK) => {
+                let time = F::field(&STREAM.timestamp, F::leaf(input.i64("timestamp")?, Value::Long));
+                if tag == WATERMARK {
+                    return Ok(F::pojo(&STREAM.watermark, vec![time]));
+                }
+                time
+            }
+            RECORD => F::field(&STREAM.timestamp, F::null()),
+            tag => {
+                let message = format!("a stream element with tag {tag} can only be interpreted by its own program");
+                return Err(Error::incompatible(message).at_offset(start.offset()).in_field("tag of a stream element"));
+            }
+        };
+        let value = F::field(&STREAM.value, self.value(&element.serializer, input)?);
+        Ok(F::pojo(&STREAM.record, vec![time, value]))
     }
 
     fn linked_list<F: Form>(&mut self, null_mask: bool, element: &Snapshot, input: &mut Reader<'_>) -> Result<F> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::decode::{RECORD, RECORD_WITH_TIME, STREAM, WATERMARK};
 use super::{BigInteger, LocalDate, LocalTime, RowKind, Value, sql_encode};
 use crate::codec::Writer;
 use crate::error::{Error, Result};
@@ -85,6 +86,26 @@ fn write_wrapped(serializer: &TypeSerializer, value: &Value, out: &mut Writer) -
             out.bool(false);
             right.write_value(value, out)
         }
+        (TypeSerializer::Union(one, _), Value::Left(value)) => {
+            out.u8(1);
+            one.write_value(value, out)
+        }
+        (TypeSerializer::Union(_, two), Value::Right(value)) => {
+            out.u8(2);
+            two.write_value(value, out)
+        }
+        (TypeSerializer::Optional(inner), value) => {
+            out.bool(*value != Value::Null);
+            if *value == Value::Null { Ok(()) } else { inner.write_value(value, out) }
+        }
+        (TypeSerializer::NullAwareMap(key, map_value), Value::Map(entries)) => {
+            out.items(entries.len(), "number of map entries")?;
+            entries.iter().try_for_each(|(k, v)| {
+                unless_null(key, k, out)?;
+                unless_null(map_value, v, out)
+            })
+        }
+        (TypeSerializer::StreamElement(element), Value::Pojo { fields, .. }) => stream_element(element, fields, out),
         (TypeSerializer::Row { with_kind, fields }, Value::Row { kind, fields: values }) => {
             row(*with_kind, fields, *kind, values, out)
         }
@@ -175,14 +196,23 @@ fn write_simple(simple: Simple, value: &Value, out: &mut Writer) -> Result<()> {
             date(None, out);
             time(None, out)?;
         }
-        (Simple::Void | Simple::VoidNamespace | Simple::DataView, Value::Null)
-        | (Simple::GlobalWindow, Value::GlobalWindow) => out.u8(0),
+        (Simple::Void | Simple::VoidNamespace | Simple::DataView | Simple::ScalaUnit, Value::Null)
+        | (Simple::GlobalWindow | Simple::SqlGlobalWindow, Value::GlobalWindow) => out.u8(0),
+        (Simple::SqlCountWindow, Value::Long(value)) => out.i64(*value),
+        (Simple::SortedLong, Value::Long(value)) => out.ordered_i64(*value),
         (Simple::NullValue, Value::Null) => {}
-        (Simple::TimeWindow, Value::Window { start, end }) => {
+        (Simple::TimeWindow | Simple::SqlTimeWindow, Value::Window { start, end }) => {
             out.i64(*start);
             out.i64(*end);
         }
         (Simple::Tuple0, Value::Tuple(fields)) if fields.is_empty() => out.u8(0x2A),
+        (Simple::EventId, Value::Tuple(parts)) => match parts.as_slice() {
+            [Value::Int(id), Value::Long(time)] => {
+                out.i32(*id);
+                out.i64(*time);
+            }
+            _ => return Err(mismatch("an event id", value)),
+        },
         (simple, value) => return write_sequence(simple, value, out),
     }
     Ok(())
@@ -201,7 +231,7 @@ fn write_sequence(simple: Simple, value: &Value, out: &mut Writer) -> Result<()>
         (Simple::BooleanArray, Value::List(_)) => Simple::Boolean,
         (Simple::CharArray, Value::List(_)) => Simple::Char,
         (Simple::ShortArray, Value::List(_)) => Simple::Short,
-        (Simple::IntArray, Value::List(_)) => Simple::Int,
+        (Simple::IntArray | Simple::DeweyNumber, Value::List(_)) => Simple::Int,
         (Simple::LongArray, Value::List(_)) => Simple::Long,
         (Simple::FloatArray, Value::List(_)) => Simple::Float,
         (Simple::DoubleArray, Value::List(_)) => Simple::Double,
@@ -270,6 +300,28 @@ fn constant(class: &str, constants: &[Arc<str>], name: &str, out: &mut Writer) -
 fn unless_null(serializer: &Snapshot, value: &Value, out: &mut Writer) -> Result<()> {
     out.bool(*value == Value::Null);
     if *value == Value::Null { Ok(()) } else { serializer.write_value(value, out) }
+}
+
+/// A record with or without a time, or a watermark, by what it has.
+fn stream_element(element: &Snapshot, fields: &[(Arc<str>, Value)], out: &mut Writer) -> Result<()> {
+    let field = |name: &str| fields.iter().find(|(field, _)| **field == *name).map(|(_, value)| value);
+    match (field(&STREAM.timestamp), field(&STREAM.value)) {
+        (Some(Value::Long(time)), None) => {
+            out.u8(WATERMARK);
+            out.i64(*time);
+            Ok(())
+        }
+        (Some(Value::Long(time)), Some(value)) => {
+            out.u8(RECORD_WITH_TIME);
+            out.i64(*time);
+            element.write_value(value, out)
+        }
+        (None | Some(Value::Null), Some(value)) => {
+            out.u8(RECORD);
+            element.write_value(value, out)
+        }
+        _ => Err(Error::invalid_input("a stream element has a time, a value, or both")),
+    }
 }
 
 fn same_arity(what: &str, described: usize, given: usize) -> Result<()> {

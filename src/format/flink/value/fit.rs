@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::decode::STREAM;
 use super::{BigDecimal, BigInteger, LocalDate, LocalTime, RowKind, Value};
 use crate::error::{Error, Result};
 use crate::format::flink::serializer::{Pojo, Simple, Snapshot, TypeSerializer};
@@ -33,10 +34,11 @@ fn of(value: Dynamic, serializer: &TypeSerializer) -> Result<Value> {
     Ok(match (serializer, value) {
         (_, Dynamic::Opaque { type_name, bytes }) => Value::Opaque { class: type_name.into(), bytes },
         (TypeSerializer::Simple(simple), value) => simple_value(*simple, value)?,
-        (TypeSerializer::Nullable { .. }, Dynamic::Unit) => Value::Null,
-        (TypeSerializer::Nullable { inner, .. } | TypeSerializer::External(inner), value) => {
-            of(value, &inner.serializer)?
-        }
+        (TypeSerializer::Nullable { .. } | TypeSerializer::Optional(_), Dynamic::Unit) => Value::Null,
+        (
+            TypeSerializer::Nullable { inner, .. } | TypeSerializer::External(inner) | TypeSerializer::Optional(inner),
+            value,
+        ) => of(value, &inner.serializer)?,
         (TypeSerializer::List(element), value) => Value::List(elements(value, element)?),
         (TypeSerializer::Set(element), value) => Value::Set(elements(value, element)?),
         (
@@ -51,27 +53,37 @@ fn of(value: Dynamic, serializer: &TypeSerializer) -> Result<Value> {
                     .collect::<Result<_>>()?,
             )
         }
+        (TypeSerializer::NullAwareMap(key, map_value), value) => {
+            let entries = entries(value)?.into_iter();
+            let fitted = entries.map(|(k, v)| Ok((or_null(k, &key.serializer)?, or_null(v, &map_value.serializer)?)));
+            Value::Map(fitted.collect::<Result<_>>()?)
+        }
+        (TypeSerializer::StreamElement(element), Dynamic::Record(fields)) => stream_element(fields, element)?,
         (TypeSerializer::Tuple { class, fields }, value) => {
             let values = same_arity(class, fields.len(), sequence(value)?)?;
             Value::Tuple(zip(fields, values, of)?)
         }
         (TypeSerializer::Row { fields, .. }, value) => {
+            let (kind, value) = row_kind(value);
             let values = same_arity("Row", fields.len(), sequence(value)?)?;
-            Value::Row { kind: RowKind::Insert, fields: zip(fields, values, or_null)? }
+            Value::Row { kind, fields: zip(fields, values, or_null)? }
         }
         (TypeSerializer::RowData { types, .. }, value) => {
+            let (kind, value) = row_kind(value);
             let values = same_arity("RowData", types.len(), sequence(value)?)?;
             let fields = types.iter().zip(values).map(|(field, value)| fit_sql(value, field)).collect::<Result<_>>()?;
-            Value::RowData { kind: RowKind::Insert, fields }
+            Value::RowData { kind, fields }
         }
         (TypeSerializer::Pojo(_), Dynamic::Unit) => Value::Null,
         (TypeSerializer::Pojo(described), value) => pojo(described, value)?,
         (TypeSerializer::Enum { .. }, Dynamic::String(name)) => Value::Enum(name.into()),
-        (TypeSerializer::Either(left, right), Dynamic::Record(mut fields)) => match (fields.pop(), fields.is_empty()) {
-            (Some((side, value)), true) if side == "Left" => Value::Left(boxed(value, left)?),
-            (Some((side, value)), true) if side == "Right" => Value::Right(boxed(value, right)?),
-            (_, _) => return Err(Error::incompatible("an Either that is neither Left nor Right")),
-        },
+        (TypeSerializer::Either(left, right) | TypeSerializer::Union(left, right), Dynamic::Record(mut fields)) => {
+            match (fields.pop(), fields.is_empty()) {
+                (Some((side, value)), true) if side == "Left" => Value::Left(boxed(value, left)?),
+                (Some((side, value)), true) if side == "Right" => Value::Right(boxed(value, right)?),
+                (_, _) => return Err(Error::incompatible("an Either that is neither Left nor Right")),
+            }
+        }
         (TypeSerializer::DecimalData { .. }, Dynamic::String(text)) => Value::BigDecimal(decimal(&text)?),
         (TypeSerializer::TimestampData { .. }, value) => {
             let (millis, nanos) = moment(&value, "millis")?;
@@ -133,8 +145,46 @@ fn same_arity(what: &str, described: usize, values: Vec<Dynamic>) -> Result<Vec<
     Err(Error::incompatible(format!("a value with {} fields does not fit {what} with {described}", values.len())))
 }
 
+/// What happened to a row, which is said where it was not inserted, and its fields.
+fn row_kind(value: Dynamic) -> (RowKind, Dynamic) {
+    let kind = match &value {
+        Dynamic::Record(fields) => match fields.as_slice() {
+            [(name, _)] => RowKind::from_symbol(name),
+            _ => None,
+        },
+        _ => None,
+    };
+    match (kind, value) {
+        (Some(kind), Dynamic::Record(mut fields)) => (kind, fields.pop().map_or(Dynamic::Unit, |(_, row)| row)),
+        (_, value) => (RowKind::Insert, value),
+    }
+}
+
+/// The class that an object with these fields is of: the one that is described or, where that has not all of them, the only
+/// subclass that has exactly these. Subclasses that add no fields cannot be told from the class.
+fn class_of<'p>(described: &'p Pojo, given: &[(String, Dynamic)]) -> Result<&'p Pojo> {
+    let has_all = |pojo: &Pojo| given.iter().all(|(name, _)| pojo.fields.iter().any(|field| *field.name == **name));
+    let is_exact = |pojo: &Pojo| pojo.fields.len() == given.len() && has_all(pojo);
+    let subclasses = described.registered.iter().chain(&described.unregistered);
+    let mut exact = subclasses.filter_map(|subclass| match &subclass.serializer.as_ref()?.serializer {
+        TypeSerializer::Pojo(pojo) if is_exact(pojo) => Some(pojo),
+        _ => None,
+    });
+    match (exact.next(), exact.next(), has_all(described)) {
+        (None, _, _) => Ok(described),
+        (Some(subclass), None, false) => Ok(subclass),
+        (Some(one), other, _) => {
+            let other = other.map_or(&described.class, |other| &other.class);
+            let message =
+                format!("objects of {} and of {other} have the same fields and cannot be told apart", one.class);
+            Err(Error::incompatible(message))
+        }
+    }
+}
+
 fn pojo(described: &Pojo, value: Dynamic) -> Result<Value> {
     let Dynamic::Record(mut given) = value else { return Err(misfit(&described.class, &value)) };
+    let described = class_of(described, &given)?;
     let mut fields = Vec::new();
     for field in &described.fields {
         let position = given.iter().position(|(name, _)| **name == *field.name);
@@ -152,12 +202,28 @@ fn pojo(described: &Pojo, value: Dynamic) -> Result<Value> {
     }
 }
 
+fn stream_element(given: Vec<(String, Dynamic)>, element: &Snapshot) -> Result<Value> {
+    let is_record = given.iter().any(|(name, _)| **name == *STREAM.value);
+    let mut fields = Vec::new();
+    for (name, value) in given {
+        let value = match &*name {
+            "timestamp" if value == Dynamic::Unit => Value::Null,
+            "timestamp" => Value::Long(integer(&value, "timestamp")?),
+            "value" => of(value, &element.serializer)?,
+            name => return Err(Error::incompatible(format!("a stream element has no field {name}"))),
+        };
+        fields.push((name.into(), value));
+    }
+    let class = if is_record { &STREAM.record } else { &STREAM.watermark };
+    Ok(Value::Pojo { class: Arc::clone(class), fields })
+}
+
 fn simple_value(simple: Simple, value: Dynamic) -> Result<Value> {
     use Simple as S;
     let what = simple.class();
     Ok(match (simple, value) {
-        (S::Void | S::VoidNamespace | S::NullValue | S::DataView, Dynamic::Unit) => Value::Null,
-        (S::GlobalWindow, Dynamic::Unit) => Value::GlobalWindow,
+        (S::Void | S::VoidNamespace | S::NullValue | S::DataView | S::ScalaUnit, Dynamic::Unit) => Value::Null,
+        (S::GlobalWindow | S::SqlGlobalWindow, Dynamic::Unit) => Value::GlobalWindow,
         (
             S::String
             | S::BigInt
@@ -176,7 +242,7 @@ fn simple_value(simple: Simple, value: Dynamic) -> Result<Value> {
         (S::Byte | S::ByteValue, value) => Value::Byte(integer(&value, what)?),
         (S::Short | S::ShortValue, value) => Value::Short(integer(&value, what)?),
         (S::Int | S::IntValue, value) => Value::Int(integer(&value, what)?),
-        (S::Long | S::LongValue, value) => Value::Long(integer(&value, what)?),
+        (S::Long | S::LongValue | S::SqlCountWindow | S::SortedLong, value) => Value::Long(integer(&value, what)?),
         (S::Char | S::CharValue, value) => Value::Char(integer(&value, what)?),
         (S::Date | S::SqlDate | S::SqlTime, value) => Value::Date(integer(&value, what)?),
         (S::Float | S::FloatValue, Dynamic::F32(value)) => Value::Float(value),
@@ -203,12 +269,15 @@ fn simple_value(simple: Simple, value: Dynamic) -> Result<Value> {
             let (seconds, nanos) = moment(&value, "seconds")?;
             Value::Instant { seconds, nanos }
         }
-        (S::TimeWindow, Dynamic::Window(window)) => Value::Window { start: window.start_ms, end: window.end_ms },
-        (S::TimeWindow, value) => {
+        (S::TimeWindow | S::SqlTimeWindow, Dynamic::Window(window)) => {
+            Value::Window { start: window.start_ms, end: window.end_ms }
+        }
+        (S::TimeWindow | S::SqlTimeWindow, value) => {
             let (start, end) = (named(&value, "start_ms")?, named(&value, "end_ms")?);
             Value::Window { start, end }
         }
         (S::Tuple0, Dynamic::Tuple(fields) | Dynamic::List(fields)) if fields.is_empty() => Value::Tuple(Vec::new()),
+        (S::EventId, Dynamic::Tuple(parts) | Dynamic::List(parts)) => event_id(parts)?,
         (S::ByteArray, Dynamic::Bytes(bytes)) => Value::Bytes(bytes),
         (S::ByteArray, Dynamic::List(numbers)) => {
             Value::Bytes(numbers.iter().map(|number| integer::<u8>(number, what)).collect::<Result<_>>()?)
@@ -218,12 +287,19 @@ fn simple_value(simple: Simple, value: Dynamic) -> Result<Value> {
     })
 }
 
+fn event_id(parts: Vec<Dynamic>) -> Result<Value> {
+    match parts.as_slice() {
+        [id, time] => Ok(Value::Tuple(vec![Value::Int(integer(id, "int")?), Value::Long(integer(time, "long")?)])),
+        _ => Err(misfit("EventId", &Dynamic::Tuple(parts))),
+    }
+}
+
 fn array(simple: Simple, values: Vec<Dynamic>) -> Result<Value> {
     let element = match simple {
         Simple::BooleanArray => Simple::Boolean,
         Simple::CharArray => Simple::Char,
         Simple::ShortArray => Simple::Short,
-        Simple::IntArray => Simple::Int,
+        Simple::IntArray | Simple::DeweyNumber => Simple::Int,
         Simple::LongArray => Simple::Long,
         Simple::FloatArray => Simple::Float,
         Simple::DoubleArray => Simple::Double,
@@ -326,9 +402,10 @@ pub(crate) fn fit_sql(value: Dynamic, field: &LogicalType) -> Result<Value> {
                 .collect::<Result<_>>()?,
         ),
         (LogicalKind::Row(fields), value) => {
+            let (kind, value) = row_kind(value);
             let values = same_arity("ROW", fields.len(), sequence(value)?)?;
             let nested = fields.iter().zip(values).map(|(field, value)| fit_sql(value, &field.field_type));
-            Value::RowData { kind: RowKind::Insert, fields: nested.collect::<Result<_>>()? }
+            Value::RowData { kind, fields: nested.collect::<Result<_>>()? }
         }
         // Layouts that are not known were carried as bytes.
         (LogicalKind::Other { class }, Dynamic::Bytes(bytes)) => Value::Opaque { class: class.as_str().into(), bytes },

@@ -235,6 +235,13 @@ impl RowKind {
         }
     }
 
+    /// The kind of a [symbol](Self::symbol).
+    pub fn from_symbol(symbol: &str) -> Option<Self> {
+        [RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete]
+            .into_iter()
+            .find(|kind| kind.symbol() == symbol)
+    }
+
     /// Flink's short form, such as `+I`.
     pub const fn symbol(self) -> &'static str {
         match self {
