@@ -1,6 +1,5 @@
 //! `millpond diff`: what is different between two snapshots.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -20,14 +19,15 @@ use super::open::{Access, Location, Opened};
 use super::output::Side::{Left, Right};
 use super::output::{Count, Output, Table};
 use super::show::Line;
-use super::states::{State, States, Wanted};
+use super::states::{Reader, State, States, Wanted};
 
 const AFTER_HELP: &str = "\
 Entries are compared as they are shown: by operator, state, key, namespace and user key, and for timers the moment. The \
 format does not matter: a canonical snapshot and one of a backend's own with the same state have no difference. Snapshots \
 of millpond and of Apache Flink can be compared with each other, where rows and tuples are shown differently.
 
-Elements of operator lists have no keys: they are compared as a bag, whatever subtasks they are in.
+Elements of operator lists have no keys: they are compared as a bag, whatever subtasks they are in. Broadcast state, of which every \
+subtask has all, is compared as one.
 
 Keyed state is read key group by key group where both snapshots put keys into key groups alike, otherwise state by state: \
 another max parallelism or hash of the keys is no difference. Memory does not grow with the state: what does not fit into \
@@ -106,15 +106,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let wanted = Wanted { operator: arguments.operator.as_deref(), state: arguments.state.as_deref() };
     let old_states = States::of(&opened_old, wanted).map_err(|error| old.failure(&error))?;
     let new_states = States::of(&opened_new, wanted).map_err(|error| new.failure(&error))?;
-    let names: BTreeSet<_> =
-        old_states.iter().chain(new_states.iter()).map(|state| (state.id, state.name.clone())).collect();
     let scratch = Scratch::later_in(arguments.scratch.clone().unwrap_or_else(std::env::temp_dir));
     let mut sorter = Sorter::new(Some(&scratch), arguments.memory);
     let mut report = Report { equal: true, states: Vec::new() };
-    for (id, name) in names {
+    for state in old_states.union(&new_states) {
         let sides = Sides {
-            old: old_states.find(id, &name).map(|state| (state, &opened_old, &old)),
-            new: new_states.find(id, &name).map(|state| (state, &opened_new, &new)),
+            old: old_states.counterpart(state).map(|state| (state, &opened_old, &old)),
+            new: new_states.counterpart(state).map(|state| (state, &opened_new, &new)),
         };
         let Some(difference) = sides.compare(&mut sorter, arguments.entries)? else { continue };
         report.equal &= difference.added == 0 && difference.removed == 0 && difference.changed == 0;
@@ -137,6 +135,12 @@ struct Sides<'a> {
 
 type Side<'a> = (&'a State, &'a Opened, &'a Location);
 
+/// The readers of a state on both sides, as far as it is there.
+struct Readers<'a> {
+    old: Option<(&'a State, Reader<'a>, &'a Location)>,
+    new: Option<(&'a State, Reader<'a>, &'a Location)>,
+}
+
 impl Sides<'_> {
     fn compare(&self, sorter: &mut Sorter<'_>, shown: usize) -> Result<Option<Difference>, Failure> {
         let Some((state, ..)) = self.new.or(self.old) else { return Ok(None) };
@@ -150,13 +154,14 @@ impl Sides<'_> {
             same: 0,
             entries: Vec::new(),
         };
+        let readers = Readers { old: open(self.old)?, new: open(self.new)? };
         if !state.kind.is_keyed() || !self.are_grouped_alike() {
-            self.compare_in(None, sorter, &mut difference, shown)?;
+            readers.compare_in(None, sorter, &mut difference, shown)?;
             return Ok(Some(difference));
         }
         for group in state.max_parallelism.all_groups().iter() {
             let range = KeyGroupRange::new(group, group).map_err(|error| Failure::misfit(&error))?;
-            self.compare_in(Some(range), sorter, &mut difference, shown)?;
+            readers.compare_in(Some(range), sorter, &mut difference, shown)?;
         }
         Ok(Some(difference))
     }
@@ -166,7 +171,15 @@ impl Sides<'_> {
         let (Some((old, ..)), Some((new, ..))) = (self.old, self.new) else { return true };
         old.max_parallelism == new.max_parallelism && old.key_groups_by == new.key_groups_by
     }
+}
 
+fn open(side: Option<Side<'_>>) -> Result<Option<(&State, Reader<'_>, &Location)>, Failure> {
+    let Some((state, opened, location)) = side else { return Ok(None) };
+    let reader = state.reader(opened).map_err(|error| location.failure(&error))?;
+    Ok(Some((state, reader, location)))
+}
+
+impl Readers<'_> {
     /// Compares the entries in some key groups, or in all.
     fn compare_in(
         &self,
@@ -175,8 +188,9 @@ impl Sides<'_> {
         difference: &mut Difference,
         shown: usize,
     ) -> Result<(), Failure> {
-        read(self.old, OLD, groups, sorter)?;
-        read(self.new, NEW, groups, sorter)?;
+        let is_broadcast = difference.kind == StateKind::Broadcast.name();
+        read(self.old.as_ref(), OLD, groups, sorter)?;
+        read(self.new.as_ref(), NEW, groups, sorter)?;
         let mut pending = Pending::default();
         let drained = sorter.drain(&mut |_, key, value| {
             let Some((text, [side, ..])) = key.split_last_chunk::<SUFFIX_BYTES>() else { return Ok(()) };
@@ -186,6 +200,8 @@ impl Sides<'_> {
             }
             let of_side = if *side == OLD { &mut pending.old } else { &mut pending.new };
             match of_side {
+                // Every subtask has all of a broadcast state; more of them is no difference.
+                Some((held, _)) if is_broadcast && held == value => {}
                 Some((_, count)) => *count += 1,
                 None => *of_side = Some((value.to_vec(), 1)),
             }
@@ -215,14 +231,14 @@ struct Pending {
 /// Gives the entries of a snapshot in some key groups to `sorter`. The JSON of keys holds no byte that is zero, so those that
 /// begin alike stay in order.
 fn read(
-    side: Option<Side<'_>>,
+    side: Option<&(&State, Reader<'_>, &Location)>,
     mark: u8,
     groups: Option<KeyGroupRange>,
     sorter: &mut Sorter<'_>,
 ) -> Result<(), Failure> {
-    let Some((state, opened, location)) = side else { return Ok(()) };
+    let Some((state, reader, location)) = side else { return Ok(()) };
     let (mut number, place) = (0u64, Place { group: KeyGroup(0), state: 0 });
-    let walked = state.entries(opened, groups, &mut |entry| {
+    let walked = reader.entries(groups, &mut |entry| {
         let (mut key, value) = texts(&entry, state.kind).map_err(no_json)?;
         key.push(mark);
         key.extend_from_slice(&number.to_be_bytes());

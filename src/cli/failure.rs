@@ -6,6 +6,8 @@ use std::path::Path;
 use millpond::{Error, ErrorKind, Place};
 use serde::Serialize;
 
+use super::output::sentence;
+
 /// What ends a command: a message, or nothing to say because nobody listens any more.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -145,7 +147,7 @@ impl Failure {
         for cause in causes {
             line.push_str(&format!(": {cause}"));
         }
-        let _ = writeln!(out, "{}", line.replace('\n', " "));
+        let _ = writeln!(out, "{}", sentence(&line));
     }
 }
 
@@ -161,7 +163,7 @@ impl From<io::Error> for Failure {
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         match error.io_error_kind() {
-            Some(kind) => io::Error::from(kind).into(),
+            Some(_) => io::Error::from(error).into(),
             None => Self::new(3, &Error::internal("cannot express a value in JSON").because(error)),
         }
     }

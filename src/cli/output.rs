@@ -90,6 +90,19 @@ pub(super) fn value_text(value: &Value) -> String {
     }
 }
 
+/// A sentence of ours on one line, with names in it that may be anything: what would move the cursor or change its colour is escaped.
+pub(super) fn sentence(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => line.push(' '),
+            c if c.is_control() => line.extend(c.escape_debug()),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
 /// On which side of its column a cell stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -213,6 +226,11 @@ mod tests {
         let expected =
             ["0 B", "1 B", "1023 B", "1.0 KiB", "1.5 KiB", "100 KiB", "102 KiB", "1.0 MiB", "5.0 GiB", "16.0 EiB"];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn sentences_cannot_take_over_a_terminal() {
+        assert_eq!(sentence("the operator's \u{1b}[2J\r state\nis gone"), "the operator's \\u{1b}[2J\\r state is gone");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::changelog::{self, Changelog};
 #[cfg(feature = "rocksdb")]
 use super::database::DatabaseFiles;
 use super::files::Stream;
+use super::mapping::java_type;
 use super::reader::OperatorReader;
 use super::timers::TimerFile;
 use crate::error::{Error, Result};
@@ -14,6 +15,7 @@ use crate::format::flink::metadata::{IncrementalHandle, KeyedHandle, StreamHandl
 use crate::format::flink::serializer::Snapshot;
 use crate::format::flink::value::Form;
 use crate::format::flink::{Found, KeyedEntry, KeyedFile};
+use crate::format::java_type::JavaType;
 use crate::ids::SubtaskIndex;
 use crate::key_group::{KeyGroup, KeyGroupRange};
 
@@ -262,6 +264,11 @@ impl<'a> KeyedReader<'a> {
     /// Serializer of the keys; `None` where there is no keyed state or its serializer is not known.
     pub fn key(&self) -> Option<&Snapshot> {
         self.key.as_ref()
+    }
+
+    /// The Java type by whose hash codes keys are in their key groups; `None` where the serializer of the keys is not known.
+    pub fn key_type(&self) -> Option<JavaType> {
+        self.key.as_ref().map(|key| java_type(&key.serializer))
     }
 
     /// Whether nothing stored says how keys are serialized, as in a changelog without timers that was never materialized, so

@@ -11,7 +11,7 @@ use crate::format::flink::header::{StateInfo, StateType};
 use crate::format::flink::metadata::Distribution;
 use crate::format::flink::serializer::{Simple, Snapshot, TypeSerializer};
 use crate::format::flink::{Content, KeyedEntry, Layout, Value};
-use crate::format::record::StateMeta;
+use crate::format::record::{StateKind, StateMeta};
 use crate::format::section::Owner;
 use crate::ids::SubtaskIndex;
 use crate::key_group::KeyGroupRange;
@@ -42,14 +42,20 @@ enum Source<'a> {
 impl<'a> OperatorReader<'a> {
     /// The state of this name, keyed or of subtasks. A missing one is an error that lists those there are.
     pub fn state(&self, name: &str) -> Result<StateReader<'a>> {
-        self.find_state(name).map_err(|error| error.in_operator(self.label()))
+        self.find_state(name, None).map_err(|error| error.in_operator(self.label()))
     }
 
-    fn find_state(&self, name: &str) -> Result<StateReader<'a>> {
+    /// The state of this name and kind: timers, keyed state and operator state can be called alike.
+    pub fn state_of_kind(&self, name: &str, kind: StateKind) -> Result<StateReader<'a>> {
+        self.find_state(name, Some(kind)).map_err(|error| error.in_operator(self.label()))
+    }
+
+    fn find_state(&self, name: &str, kind: Option<StateKind>) -> Result<StateReader<'a>> {
+        let is_it = |state: &StateInfo| state.name == name && kind.is_none_or(|kind| state.kind() == kind);
         let groups = self.max_parallelism().all_groups();
         let reader = self.keyed()?;
         let (operator, wanted) = (*self, None);
-        if let Some(position) = reader.states().iter().position(|state| state.name == name) {
+        if let Some(position) = reader.states().iter().position(is_it) {
             let meta = reader.states().get(position).map(describe).transpose()?;
             let meta = meta.ok_or_else(|| Error::internal("a state that is not there"))?;
             let key = reader.key().map(|key| Mapping::of(key).description());
@@ -58,7 +64,7 @@ impl<'a> OperatorReader<'a> {
         }
         let mut there: Vec<String> = reader.states().iter().map(|state| state.name.clone()).collect();
         for subtask in self.operator_state()? {
-            if let Some(info) = subtask.states().find(|state| state.name == name) {
+            if let Some(info) = subtask.states().find(|state| is_it(state)) {
                 let (source, meta) = (Source::Operator, describe(info)?);
                 return Ok(StateReader { operator, source, meta, key: None, groups, wanted });
             }
@@ -153,9 +159,18 @@ impl StateReader<'_> {
 
     /// Gives every entry to `visit`, until that breaks or fails. Key groups ascend, operator state comes subtask by
     /// subtask; within these the order is that of the file.
-    pub fn entries(&self, mut visit: impl FnMut(Entry) -> Result<ControlFlow<()>>) -> Result<()> {
+    pub fn entries(&self, visit: impl FnMut(Entry) -> Result<ControlFlow<()>>) -> Result<()> {
+        self.entries_in(self.groups, visit)
+    }
+
+    /// As [`entries`](Self::entries), of these key groups only. What was opened stays open from one call to the next.
+    pub fn entries_in(
+        &self,
+        groups: KeyGroupRange,
+        mut visit: impl FnMut(Entry) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
         let walked = match &self.source {
-            Source::Keyed { reader, position } => self.keyed_entries(reader, *position, &mut visit),
+            Source::Keyed { reader, position } => self.keyed_entries(reader, *position, groups, &mut visit),
             Source::Operator => self.elements(&mut visit),
         };
         walked.map_err(|error| error.in_operator(self.operator.label()).in_state(&self.meta.name))
@@ -165,6 +180,7 @@ impl StateReader<'_> {
         &self,
         reader: &KeyedReader<'_>,
         position: usize,
+        groups: KeyGroupRange,
         visit: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let Some(info) = reader.states().get(position) else { return Ok(()) };
@@ -172,7 +188,7 @@ impl StateReader<'_> {
         let mut key = self.wanted.as_ref().and(reader.key()).map(Mapping::of);
         let mut scratch = Writer::new();
         let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
-            reader.visit(self.groups, &|state| state == position, &mut |spot, _, entry| {
+            reader.visit(groups, &|state| state == position, &mut |spot, _, entry| {
                 if let (Some(key), Some(wanted)) = (&mut key, &self.wanted) {
                     scratch.clear();
                     key.encode(&entry.key, &mut scratch)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::export::Part;
 use super::operator::OperatorState;
 use super::reader::OperatorReader;
+use crate::codec::Reader;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::flink::header::{StateInfo, StateType};
 use crate::format::record::StateKind;
@@ -13,7 +14,7 @@ use crate::key_group::KeyGroup;
 /// What takes up the space of an operator.
 ///
 /// Bytes are those of keys and values in the form that canonical files have, before compression, so that they can be
-/// compared whatever the form of the snapshot. An entry of a map counts as one, of operator state an element.
+/// compared whatever the form of the snapshot. An entry of a map counts as one, of operator lists an element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
     /// The states, ascending by name.
@@ -174,6 +175,11 @@ impl Count {
             let Some(info) = subtask.states().find(|state| state.name == element.state) else { continue };
             if let Some((_, total)) = self.states.get_mut(&(info.name.clone(), info.state_type)) {
                 total.add(element.bytes.len());
+                if info.state_type == StateType::Broadcast {
+                    // The whole map is one element, which begins with the number of its entries.
+                    let entries = Reader::new(&element.bytes).u32("number of map entries")?;
+                    total.entries = total.entries.saturating_sub(1).saturating_add(entries.into());
+                }
             }
         }
         Ok(())

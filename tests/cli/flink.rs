@@ -249,3 +249,42 @@ fn what_is_converted_shows_the_same_entries_and_has_no_difference() {
     let ran = millpond(&["diff", &path(&other), &path(&other), "--state", "v-pojo", "--entries", "3"]).output();
     assert!(ran.starts_with("no difference\n"), "{ran}");
 }
+
+#[test]
+fn commands_count_the_same_entries_of_operator_state() {
+    let fixture = fixture("opstate-hashmap-canonical");
+    let mut exported = std::collections::BTreeMap::new();
+    for line in millpond(&["export", &path(&fixture)]).json_lines() {
+        *exported.entry((line["operator"].to_string(), line["state"].to_string())).or_insert(0u64) += 1;
+    }
+    assert!(exported.len() > 3 && exported.keys().any(|(_, state)| state == "\"people\""), "{exported:?}");
+    for arguments in [&["inspect", "--count"][..], &["du"]] {
+        let report = millpond(&[arguments, &[&path(&fixture), "--json"]].concat()).json();
+        for operator in report["operators"].as_array().unwrap() {
+            let label = if operator["uid"].is_null() { &operator["id"] } else { &operator["uid"] };
+            for state in operator["states"].as_array().unwrap() {
+                let counted = exported.get(&(label.to_string(), state["name"].to_string())).copied();
+                assert_eq!(state["entries"].as_u64(), Some(counted.unwrap_or(0)), "{arguments:?} {label} {state}");
+            }
+        }
+    }
+    // One subtask has what several had: that is no difference.
+    let base = tempfile::tempdir().unwrap();
+    let to = |name: &str| base.path().join(name).to_str().unwrap().to_owned();
+    assert_eq!(millpond(&["convert", &path(&fixture), &to("own"), "--to", "canonical"]).code, 0);
+    let ran = millpond(&["diff", &path(&fixture), &to("own"), "--state", "people"]);
+    assert!(ran.stdout.starts_with("no difference\n"), "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn sql_rows_that_become_tuples_are_put_into_the_key_groups_of_tuples() {
+    let fixture = fixture("2.3.0/sql-hashmap-canonical");
+    let base = tempfile::tempdir().unwrap();
+    let to = |name: &str| base.path().join(name).to_str().unwrap().to_owned();
+    assert_eq!(millpond(&["convert", &path(&fixture), &to("own"), "--to", "canonical"]).code, 0);
+    let ran = millpond(&["convert", &to("own"), &to("back"), "--to", "flink-canonical"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(millpond(&["verify", &to("back")]).output().starts_with("intact\n"));
+    let ran = millpond(&["diff", &to("own"), &to("back"), "--state", "left-records", "--json"]);
+    assert_eq!((ran.code, &ran.json()["equal"]), (0, &json!(true)), "{}", ran.stdout);
+}

@@ -8,6 +8,7 @@ mod database;
 mod errors;
 mod export;
 mod flink;
+mod forged;
 mod housekeeping;
 mod inspect;
 mod parquet;

@@ -96,7 +96,17 @@ impl Table {
                 let entry = &stored.get_fields()[0];
                 let path = format!("{path}.{}", entry.name());
                 let types = entry.get_fields();
-                let found = map.entries();
+                // JSON's objects have no order.
+                let mut found: Vec<_> = map.entries().iter().collect();
+                if json.is_object() {
+                    found.sort_by_key(|(key, _)| match key {
+                        Field::Str(text) if self.json.contains(&format!("{path}.key")) => {
+                            serde_json::from_str(text).unwrap()
+                        }
+                        Field::Str(text) => text.clone(),
+                        other => panic!("{other} is no text"),
+                    });
+                }
                 found.len() == expected.len()
                     && found.iter().zip(&expected).all(|(found, (key, value))| {
                         self.is(&found.0, &types[0], key, &format!("{path}.key"))
@@ -142,12 +152,13 @@ fn group(row: &Row, stored: &Type, json: &Value, nested: &dyn Fn(&Field, &Type, 
         }
         ((name, Field::Str(variant)), Value::Object(parts)) if name == "variant" && !parts.contains_key("variant") => {
             let [(json_name, content)] = parts.iter().collect::<Vec<_>>()[..] else { return false };
-            let others = fields[1..].iter().zip(&types[1..]);
-            json_name == variant
-                && others.into_iter().all(|((name, field), stored)| match *name == variant {
-                    true => nested(field, stored, content),
-                    false => matches!(field, Field::Null),
-                })
+            // The name may be another one of the same variant.
+            let mut there = fields[1..].iter().zip(&types[1..]).filter(|((_, field), _)| !matches!(field, Field::Null));
+            let fits = match there.next() {
+                Some(((_, field), stored)) => nested(field, stored, content),
+                None => content.is_null(),
+            };
+            json_name == variant && fits && there.next().is_none()
         }
         (_, Value::Array(values)) => all(values, 0),
         (_, Value::Object(parts)) => {

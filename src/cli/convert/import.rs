@@ -14,6 +14,7 @@ use millpond::storage::{CommitOutcome, LocalStorage, ObjectPath, ScratchDirector
 
 use super::super::failure::Failure;
 use super::super::open::Location;
+use super::super::output::sentence;
 use super::super::progress::Progress;
 
 /// Steps of the bar.
@@ -59,8 +60,7 @@ pub(super) fn imported(
     for note in &imported.notes {
         let place = note.state.as_deref().or(note.operator.as_deref()).unwrap_or("snapshot");
         // The conversion goes on whether or not anybody reads the notes.
-        let _ =
-            writeln!(io::stderr().lock(), "millpond: note: {}: {}", place.escape_debug(), note.message.escape_debug());
+        let _ = writeln!(io::stderr().lock(), "millpond: note: {}: {}", place.escape_debug(), sentence(&note.message));
     }
     match publish(&*storage, &directory, &imported.manifest) {
         CommitOutcome::Committed => {}

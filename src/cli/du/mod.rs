@@ -13,7 +13,7 @@ use super::Outcome;
 use super::failure::Failure;
 use super::open::{Access, Location, Opened};
 use super::output::Side::{Left, Right};
-use super::output::{Bytes, Count, Output, Table, counted};
+use super::output::{Bytes, Count, Output, Table, counted, sentence};
 
 /// Key groups that are listed unless all are asked for.
 const FULLEST_LISTED: usize = 10;
@@ -149,7 +149,7 @@ fn print_operator(operator: &Operator, out: &mut Output) -> io::Result<()> {
         writeln!(out, "  inline    {}", Bytes(inline))?;
     }
     for reason in &operator.unread {
-        writeln!(out, "  not read  {}", reason.escape_debug())?;
+        writeln!(out, "  not read  {}", sentence(reason))?;
     }
     let mut table = Table::new("  ", vec![("STATE", Left), ("KIND", Left), ("ENTRIES", Right), ("BYTES", Right)]);
     for state in &operator.states {

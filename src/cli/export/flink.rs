@@ -4,6 +4,7 @@ use millpond::flink::OperatorReader;
 use millpond::format::flink::header::{StateInfo, StateType};
 use millpond::format::flink::serializer::{Pojo, Simple, Snapshot, TypeSerializer};
 use millpond::format::flink::{Layout, LogicalKind, LogicalType, RowField};
+use millpond::format::record::StateKind;
 
 use super::schema::{Field, Form, MAX_DEPTH, MAX_DIGITS, Stored, Type, Unit};
 
@@ -18,14 +19,15 @@ pub(super) struct Serializers {
 }
 
 impl Serializers {
-    /// Those of the state of this name.
-    pub(super) fn of(operator: &OperatorReader<'_>, name: &str) -> millpond::Result<Self> {
+    /// Those of the state of this name and kind.
+    pub(super) fn of(operator: &OperatorReader<'_>, name: &str, kind: StateKind) -> millpond::Result<Self> {
+        let is_it = |state: &&StateInfo| state.name == name && state.kind() == kind;
         let keyed = operator.keyed()?;
-        if let Some(info) = keyed.states().iter().find(|state| state.name == name) {
+        if let Some(info) = keyed.states().iter().find(is_it) {
             return Ok(Serializers { key: keyed.key().cloned(), ..Self::of_keyed(info)? });
         }
         for subtask in operator.operator_state()? {
-            if let Some(info) = subtask.states().find(|state| state.name == name) {
+            if let Some(info) = subtask.states().find(is_it) {
                 let user_key = info.key().filter(|_| info.state_type == StateType::Broadcast);
                 let (user_key, value) = (user_key.cloned(), info.value().cloned());
                 return Ok(Serializers { user_key, value, ..Serializers::default() });

@@ -99,8 +99,8 @@ impl Layout {
             }
             Opened::Flink(snapshot) => {
                 let operator = snapshot.operator_by_id(state.id).ok_or_else(missing)?;
-                let described = operator.state(&state.name)?.description().clone();
-                Ok(Self::flink(&described, &Serializers::of(&operator, &state.name)?))
+                let described = operator.state_of_kind(&state.name, state.kind)?.description().clone();
+                Ok(Self::flink(&described, &Serializers::of(&operator, &state.name, state.kind)?))
             }
         }
     }

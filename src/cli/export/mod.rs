@@ -153,7 +153,8 @@ impl Source<'_> {
                 serde_json::to_writer(&mut *out, &record)?;
                 Ok(writeln!(out)?)
             };
-            let walked = state.entries(self.opened, None, &mut |entry| {
+            let reader = state.reader(self.opened).map_err(|error| self.location.failure(&error))?;
+            let walked = reader.entries(None, &mut |entry| {
                 Ok(match write(&entry) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {

@@ -169,7 +169,8 @@ impl Export<'_> {
         let mut table = Some(Table::new(file, layout, metadata).map_err(unwritten)?);
         let mut failure = None;
         let mut count = 0u64;
-        let walked = self.state.entries(self.opened, None, &mut |entry| {
+        let reader = self.state.reader(self.opened).map_err(|error| self.location.failure(&error))?;
+        let walked = reader.entries(None, &mut |entry| {
             if count.is_multiple_of(STEP) {
                 (self.progress)(&entry);
             }
@@ -215,7 +216,7 @@ impl Export<'_> {
         if kind.is_keyed() {
             pairs.push(("max_parallelism".to_owned(), max_parallelism.to_string()));
             pairs.push(("key_groups".to_owned(), max_parallelism.all_groups().to_string()));
-            pairs.push(("key_groups_by".to_owned(), (*key_groups_by).to_owned()));
+            pairs.push(("key_groups_by".to_owned(), key_groups_by.clone()));
         }
         pairs.extend(layout.serializers.iter().map(|(part, text)| (format!("serializer.{part}"), text.clone())));
         pairs.push(("json".to_owned(), serde_json::to_string(&json(layout))?));
@@ -273,7 +274,7 @@ mod tests {
             name: name.to_owned(),
             kind: StateKind::Value,
             max_parallelism: MaxParallelism::new(128).unwrap(),
-            key_groups_by: "xxh3",
+            key_groups_by: "xxh3".to_owned(),
         }
     }
 

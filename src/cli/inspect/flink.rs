@@ -5,18 +5,18 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use millpond::flink::{Direction, OperatorReader, SnapshotReader};
-use millpond::format::flink::SnapshotType;
 use millpond::format::flink::header::{StateInfo, StateType};
 use millpond::format::flink::metadata::{
-    self, KeyGroupsBody, KeyedHandle, Progress as Progressed, Purpose, StreamHandle,
+    self, Distribution, KeyGroupsBody, KeyedHandle, Progress as Progressed, Purpose, StreamHandle,
 };
+use millpond::format::flink::{SnapshotType, Value};
 use serde::Serialize;
 
 use super::super::Outcome;
 use super::super::failure::Failure;
 use super::super::open::Location;
 use super::super::output::Side::{Left, Right};
-use super::super::output::{Bytes, Count, Output, Table, counted};
+use super::super::output::{Bytes, Count, Output, Table, counted, sentence};
 use super::super::progress::Progress;
 
 /// Subtasks that are listed one by one.
@@ -179,7 +179,10 @@ fn report_operator(operator: OperatorReader<'_>, count: bool) -> millpond::Resul
         for element in subtask.elements().filter(|_| count) {
             let element = element?;
             if let Some(State { entries: Some(entries), .. }) = operator_states.get_mut(element.state) {
-                *entries += 1;
+                *entries += match (element.distribution, &element.value) {
+                    (Distribution::Broadcast, Value::Map(all)) => all.len() as u64,
+                    _ => 1,
+                };
             }
         }
         let missing = subtask.header().unreadable.as_ref();
@@ -301,7 +304,7 @@ fn print_operator(operator: &Operator, out: &mut Output) -> io::Result<()> {
         writeln!(out, "  key          {key}{how}")?;
     }
     for reason in &operator.unreadable {
-        writeln!(out, "  not read     {}", reason.escape_debug())?;
+        writeln!(out, "  not read     {}", sentence(reason))?;
     }
     if !operator.states.is_empty() {
         writeln!(out)?;

@@ -11,7 +11,9 @@ use super::source::Part;
 use super::whole::{layout, scale};
 use super::{Options, rehash};
 use crate::error::{Error, Result};
+use crate::flink::mapping::java_type;
 use crate::format::flink::metadata::{KeyedHandle, Operator, Progress, Subtask, SubtaskState};
+use crate::format::flink::serializer::Snapshot;
 use crate::format::manifest::{KeyGroupAssignment, OperatorSnapshot, SubtaskSnapshot};
 use crate::ids::{OperatorId, SubtaskIndex};
 use crate::key_group::{MaxParallelism, Parallelism};
@@ -102,10 +104,11 @@ impl Exporter<'_> {
         if header.states.is_empty() {
             return Ok(none());
         }
+        let keeps_groups =
+            max == stub.max_parallelism && stays(&operator.description().assignment, header.key.as_ref());
         let parts = vec![Part::own(header, own, stub.max_parallelism)];
         let mut states = States::plan(&parts, self.plan, stub);
         let layout = layout(self.target, self.options, self.plan, max, parallelism)?;
-        let keeps_groups = max == stub.max_parallelism && operator.description().assignment != KeyGroupAssignment::Xxh3;
         let handles = match keeps_groups {
             true => keyed::write(&parts, &mut states, &layout),
             false => rehash::write(&parts, &mut states, &layout),
@@ -118,6 +121,14 @@ impl Exporter<'_> {
         let (header, elements) = own::elements(operator, stub, types, self.plan, &mut self.report.states)?;
         Elements::of_own(&header, elements, stub, self.plan)
     }
+}
+
+/// Whether keys stay in their key groups: Flink's hash decided, and that of the type that they are written as does not differ, as it
+/// does where a SQL row becomes a tuple.
+fn stays(assignment: &KeyGroupAssignment, key: Option<&Snapshot>) -> bool {
+    let KeyGroupAssignment::Flink(old) = assignment else { return false };
+    let new = key.map(|key| java_type(&key.serializer));
+    new.is_none_or(|new| new == *old || new.unknown_class().is_some())
 }
 
 /// Which subtasks have finished: those that said so and have no state.

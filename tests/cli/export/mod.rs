@@ -1,9 +1,15 @@
+mod limits;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use millpond::codec::Writer;
+use millpond::format::record::{StateKind, StateMeta};
+use millpond::serializer::{Bytes, Serializer, SerializerSnapshot, U64};
 use serde_json::{Value, json};
 
+use super::forged::{self, Draw, Pairs, State};
 use super::parquet::Table;
 use super::{millpond, sample};
 use crate::format::flink::fixtures;
@@ -164,6 +170,116 @@ fn dates_decimals_and_timestamps_have_their_types() {
     // Text with unpaired surrogates cannot be text here, and only that field is JSON.
     let pojo = value_of("v-pojo");
     assert!(pojo.contains("OPTIONAL BYTE_ARRAY name (JSON);") && pojo.contains("OPTIONAL group value {"), "{pojo}");
+}
+
+/// A state of any kind and types, with some entries.
+fn drawn(draw: &mut Draw, name: &str, key: &SerializerSnapshot) -> State {
+    let kinds = [StateKind::Value, StateKind::List, StateKind::Map, StateKind::Reducing, StateKind::Timer];
+    let kind = kinds[draw.below(5) as usize];
+    let mut meta = StateMeta { kind, ..forged::value_state(name, draw.description(3)) };
+    if draw.below(3) == 0 {
+        meta.namespace = if draw.below(2) == 0 { SerializerSnapshot::Window } else { draw.description(1) };
+    }
+    if kind == StateKind::Map {
+        meta.user_key = draw.description(2);
+    }
+    meta.timed = kind != StateKind::Timer && draw.below(3) == 0;
+    if kind == StateKind::Timer {
+        meta.value = SerializerSnapshot::Unit;
+    }
+    let mut pairs = Pairs::new();
+    for _ in 0..draw.below(30) {
+        let (mut of_key, mut of_value) = (Writer::new(), Writer::new());
+        draw.value(key, &mut of_key);
+        let group = forged::max().group_of_key(of_key.as_slice()).0;
+        draw.value(&meta.namespace, &mut of_key);
+        draw.value(&meta.user_key, &mut of_key);
+        let element = |draw: &mut Draw, out: &mut Writer| {
+            if meta.timed {
+                out.ordered_i64(draw.below(1 << 40) as i64);
+            }
+            draw.value(&meta.value, out);
+        };
+        match kind {
+            StateKind::Timer => {
+                let mut timer = Writer::new();
+                timer.u8(draw.below(2) as u8);
+                timer.ordered_i64([i64::MAX, i64::MIN, 0, 1_700_000_000_000][draw.below(4) as usize]);
+                timer.raw(of_key.as_slice());
+                of_key = timer;
+            }
+            StateKind::List => {
+                for _ in 0..1 + draw.below(3) {
+                    let mut one = Writer::new();
+                    element(draw, &mut one);
+                    of_value.bytes(one.as_slice());
+                }
+            }
+            _ => element(draw, &mut of_value),
+        }
+        pairs.entry(group).or_default().insert(of_key.into_bytes(), of_value.into_bytes());
+    }
+    State { meta, pairs }
+}
+
+#[test]
+fn tables_have_the_entries_of_any_types() {
+    let seeds = std::env::var("MILLPOND_EXPORT_SEEDS").map_or(40, |seeds| seeds.parse().unwrap());
+    let (mut states, mut json, mut rows) = (0, 0, 0);
+    for seed in 0..seeds {
+        let base = tempfile::tempdir().unwrap();
+        let mut draw = Draw::new(seed);
+        let key = draw.description(2);
+        let drawn: Vec<State> = (0..4).map(|n| drawn(&mut draw, &format!("state-{n}"), &key)).collect();
+        let report = check(&forged::write(base.path(), "drawn", key, &drawn), &[], &format!("seed {seed}"));
+        for file in report["files"].as_array().unwrap() {
+            states += 1;
+            json += file["json"].as_array().unwrap().len();
+            rows += file["rows"].as_u64().unwrap();
+        }
+    }
+    println!("{rows} entries of {states} states, {json} columns of JSON");
+    assert!(json > 0);
+}
+
+#[test]
+fn names_of_states_stay_inside_the_directory() {
+    let base = tempfile::tempdir().unwrap();
+    let long = "n".repeat(4096);
+    let mut names =
+        ["..", "../../escaped", "/etc/escaped", "a/b", "a_b", "A_b", ".hidden", "-rf *", "é 'quoted\"", &long];
+    names.sort_unstable();
+    let mut value = Writer::new();
+    Bytes.write(&vec![7], &mut value).unwrap();
+    let pair = BTreeMap::from([(7u64.to_be_bytes().to_vec(), value.into_bytes())]);
+    let group = forged::max().group_of_key(&7u64.to_be_bytes()).0;
+    let states = names.map(|name| State {
+        meta: forged::value_state(name, Bytes.snapshot()),
+        pairs: Pairs::from([(group, pair.clone())]),
+    });
+    let snapshot = forged::write(base.path(), "hostile", U64.snapshot(), &states);
+    let report = check(&snapshot, &[], "hostile names");
+    let files = report["files"].as_array().unwrap();
+    assert_eq!(files.len(), names.len());
+    for file in files {
+        let name = file["file"].as_str().unwrap();
+        assert!(name.len() < 150 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)));
+        assert_eq!((&file["rows"], &file["operator"]), (&json!(1), &json!(forged::UID)));
+    }
+    assert_eq!(names_in(base.path()), ["hostile"], "nothing is written beside the directory");
+    // A name is that of the state, whatever else is exported.
+    let one = check(&snapshot, &["--state".to_owned(), "a/b".to_owned()], "one state");
+    assert!(files.contains(&one["files"][0]), "{one}");
+    let none = millpond(&["export", snapshot.to_str().unwrap(), "-s", "c", "--to", "parquet", "--output", "unused"]);
+    assert!(none.error(2).contains("no such operator or state"));
+}
+
+#[test]
+fn a_state_without_entries_has_a_file_without_rows() {
+    let base = tempfile::tempdir().unwrap();
+    let state = State { meta: forged::value_state("empty", Bytes.snapshot()), pairs: Pairs::new() };
+    let report = check(&forged::write(base.path(), "empty", U64.snapshot(), &[state]), &[], "empty");
+    assert_eq!((&report["files"][0]["rows"], &report["files"][0]["row_groups"]), (&json!(0), &json!(0)));
 }
 
 #[test]
