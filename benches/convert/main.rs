@@ -1,4 +1,5 @@
-//! How fast one thread converts snapshots, beside reading the source once and writing as many bytes.
+//! How fast one thread converts snapshots, beside reading the source once and writing as many bytes and, where a side is a
+//! database, beside the bare crate `rocksdb` with the same rows and options.
 //!
 //! `cargo bench --bench convert -- --help`. Timed is the whole conversion: reading, checking, writing, reading back, publishing. A
 //! megabyte is one of keys and values, a million bytes.
@@ -7,6 +8,8 @@
 
 #[path = "../measure/mod.rs"]
 mod measure;
+
+mod bare;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -44,10 +47,12 @@ fn main() {
         Options::from_arguments("Speed of conversions of a value state with u64 keys between local files.");
     options.rounds = options.rounds.min(5);
     let mut output = Output::new(&options);
-    output.heading("convert: one thread, local files in the page cache; baseline: bytes read and written once");
+    output.heading(
+        "convert: one thread, local files in the page cache; baselines: bytes read and written once, bare RocksDB",
+    );
     println!(
-        "{:<20} {:<9} {:>8} | {:>8} {:>9} {:>9} | {:>10}",
-        "conversion", "value", "entries", "MB", "MB/s best", "median", "bare MB/s"
+        "{:<20} {:<9} {:>8} | {:>8} {:>9} {:>9} | {:>10} {:>9}",
+        "conversion", "value", "entries", "MB", "MB/s best", "median", "copied", "RocksDB"
     );
     for n in options.n.clone() {
         run::<u64>(n, &options, &mut output);
@@ -59,8 +64,12 @@ fn run<V: Element>(n: usize, options: &Options, output: &mut Output) {
     let directory = scratch_directory(options);
     let storage = SinkKind::PageCache.storage(directory.path());
     let canonical = published::<V>(&storage, n);
+    let wants = |name: &str| options.wants(&format!("{name}/{}", V::NAME));
+    let databases = || CASES.iter().filter(|(from, to, ..)| [*from, *to].contains(&Format::NativeRocksDb));
+    let rocks =
+        databases().any(|(.., name)| wants(name)).then(|| bare::Rocks::measure(&storage, &canonical, directory.path()));
     for (from, to, max_parallelism, name) in CASES {
-        if !options.wants(&format!("{name}/{}", V::NAME)) {
+        if !wants(name) {
             continue;
         }
         let scratch = directory.path().join("scratch");
@@ -80,22 +89,30 @@ fn run<V: Element>(n: usize, options: &Options, output: &mut Output) {
         if source != canonical {
             remove(&storage, &source);
         }
-        let bare = copied_bytes_per_s(&storage, &canonical);
+        let copied = bare::copied_bytes_per_s(&storage, &canonical);
         let rate = |seconds: f64| bytes as f64 / seconds / 1e6;
+        // A database that is made is also read back.
+        let bare = rocks.and_then(|bare::Rocks { write_s, read_s }| match (from, to) {
+            (_, Format::NativeRocksDb) => Some(rate(write_s + read_s)),
+            (Format::NativeRocksDb, _) => Some(rate(read_s)),
+            _ => None,
+        });
         println!(
-            "{name:<20} {:<9} {n:>8} | {:>8.1} {:>9.1} {:>9.1} | {:>10.1}",
+            "{name:<20} {:<9} {n:>8} | {:>8.1} {:>9.1} {:>9.1} | {:>10.1} {:>9}",
             V::NAME,
             bytes as f64 / 1e6,
             rate(seconds.least()),
             rate(seconds.median()),
-            bare / 1e6
+            copied / 1e6,
+            bare.map_or("-".to_owned(), |rate| format!("{rate:.1}"))
         );
         output.json(
             Case { operation: &format!("convert{name}"), key: "long", value: V::NAME, n },
             json!({
                 "ms": seconds.median() * 1e3, "ms_min": seconds.least() * 1e3, "bytes": bytes,
                 "bytes_per_s": rate(seconds.median()) * 1e6, "bytes_per_s_best": rate(seconds.least()) * 1e6,
-                "baseline": "bytes read and written once", "baseline_bytes_per_s": bare,
+                "baseline": "bytes read and written once", "baseline_bytes_per_s": copied,
+                "bare_rocksdb_bytes_per_s": bare.map(|rate| rate * 1e6),
             }),
         );
     }
@@ -155,21 +172,4 @@ fn remove(storage: &Arc<dyn Storage>, directory: &ObjectPath) {
     for object in storage.list(Some(directory)).expect("a list of objects") {
         storage.delete(&object.path).expect("a deletion");
     }
-}
-
-/// Reading every object of a snapshot and writing the same bytes to a file beside it.
-fn copied_bytes_per_s(storage: &Arc<dyn Storage>, source: &ObjectPath) -> f64 {
-    let objects = storage.list(Some(source)).expect("a list of objects");
-    let (start, mut bytes) = (now(), 0);
-    let copies = ObjectPath::parse("copies").expect("a path");
-    for object in &objects {
-        let mut writer = storage.create(&copies.join(object.path.file_name()).expect("a name")).expect("an object");
-        let blob = storage.open(&object.path).expect("an object");
-        blob.as_slice().chunks(1 << 20).for_each(|chunk| writer.write(chunk).expect("a write"));
-        writer.finish().expect("an object");
-        bytes += object.length;
-    }
-    let rate = bytes as f64 / start.elapsed().as_secs_f64();
-    remove(storage, &copies);
-    rate
 }

@@ -1,4 +1,5 @@
-//! How fast one thread reads, checks, imports and rewrites a savepoint of Flink's, beside Flink restoring the same files.
+//! How fast one thread reads, checks, imports and rewrites a savepoint of Flink's, and exports what was imported as one,
+//! beside Flink restoring the same files.
 //!
 //! `cargo bench --bench flink_read -- --help`. Without `--input` a savepoint of `--n` entries is written by the crate itself,
 //! with the states of the one that `benches/flink_restore.sh make` has Flink write. What Flink needs to restore the
@@ -41,8 +42,15 @@ use memory::Watch;
 /// Does something with all entries; how many there are.
 type Operation = fn(&Input, &Work) -> u64;
 
-const CASES: [(&str, Operation); 4] =
-    [("flinkRead", read), ("flinkVerify", verified), ("flinkImport", imported), ("flinkRewrite", rewritten)];
+const EXPORT: &str = "flinkExport";
+
+const CASES: [(&str, Operation); 5] = [
+    ("flinkRead", read),
+    ("flinkVerify", verified),
+    ("flinkImport", imported),
+    ("flinkRewrite", rewritten),
+    (EXPORT, exported),
+];
 
 /// What is measured.
 struct Input {
@@ -55,6 +63,8 @@ struct Input {
 struct Work {
     storage: Arc<dyn Storage>,
     scratch: std::path::PathBuf,
+    /// Where the input lies as a snapshot of the crate's own, once it was imported to be exported.
+    own: Arc<dyn Storage>,
 }
 
 fn main() {
@@ -80,9 +90,10 @@ fn main() {
 
 fn run(input: &Input, options: &Options, output: &mut Output) {
     let directory = scratch_directory(options);
-    let (made, scratch) = (directory.path().join("made"), directory.path().join("scratch"));
-    std::fs::create_dir(&made).and_then(|()| std::fs::create_dir(&scratch)).expect("directories");
-    let work = Work { storage: SinkKind::PageCache.storage(&made), scratch };
+    let [made, scratch, own] = ["made", "scratch", "own"].map(|name| directory.path().join(name));
+    [&made, &scratch, &own].into_iter().for_each(|path| std::fs::create_dir(path).expect("a directory"));
+    let (storage, own) = (SinkKind::PageCache.storage(&made), SinkKind::PageCache.storage(&own));
+    let work = Work { storage, scratch, own };
     let baseline = options.flink.as_ref().map(|path| Restores::read(path, &input.name)).unwrap_or_default();
     let bytes = input.bytes();
     output.heading(&format!("{}: one thread, local files in the page cache, {:.1} MB", input.name, bytes as f64 / 1e6));
@@ -94,6 +105,9 @@ fn run(input: &Input, options: &Options, output: &mut Output) {
     for (operation, work_of) in CASES {
         if !options.wants(operation) {
             continue;
+        }
+        if operation == EXPORT {
+            import_to(&work.own, input, &work);
         }
         let (mut seconds, mut entries) = (Samples::default(), 0);
         let watch = Watch::start();
@@ -169,9 +183,13 @@ fn verified(input: &Input, work: &Work) -> u64 {
 
 /// Converts to the crate's own canonical format.
 fn imported(input: &Input, work: &Work) -> u64 {
+    import_to(&work.storage, input, work)
+}
+
+fn import_to(storage: &Arc<dyn Storage>, input: &Input, work: &Work) -> u64 {
     let reader = input.open(work);
-    let directory = ObjectPath::parse("imported").expect("a path");
-    let target = SnapshotTarget::new(Arc::clone(&work.storage), directory.clone(), Arc::new(SystemRandom));
+    let directory = path("imported");
+    let target = SnapshotTarget::new(Arc::clone(storage), directory.clone(), Arc::new(SystemRandom));
     let label = SnapshotLabel {
         job: JobId([7; 16]),
         checkpoint: CheckpointId(1),
@@ -179,17 +197,35 @@ fn imported(input: &Input, work: &Work) -> u64 {
         created_ms: 0,
     };
     let imported = flink::import(&reader, label, &target, &ImportOptions::default(), &|_| true).expect("an import");
-    let outcome = publish(&*work.storage, &directory, &imported.manifest);
+    let outcome = publish(&**storage, &directory, &imported.manifest);
     assert!(matches!(outcome, CommitOutcome::Committed), "{outcome:?}");
     let subtasks = imported.manifest.operators.iter().flat_map(|operator| &operator.subtasks);
     subtasks.flat_map(|subtask| &subtask.keyed).flat_map(|keyed| &keyed.states).map(|state| state.entries).sum()
 }
 
+/// Writes a snapshot of the crate's own as a canonical savepoint of Flink's with the types of the input, and reads it back.
+fn exported(input: &Input, work: &Work) -> u64 {
+    let own = millpond::snapshot::SnapshotReader::open(Arc::clone(&work.own), path("imported")).expect("a snapshot");
+    let like = input.open(work);
+    let target = Target::new(Arc::clone(&work.storage), path("exported"), Arc::new(SystemRandom));
+    let mut report = export::Report::default();
+    let options = export::Options { like: Some(&like), ..export::Options::default() };
+    export::export(&own, &target, &options, &mut report).expect("a savepoint");
+    entries(&report)
+}
+
+fn path(name: &str) -> ObjectPath {
+    ObjectPath::parse(name).expect("a path")
+}
+
+fn entries(report: &export::Report) -> u64 {
+    report.operators.iter().flat_map(|operator| &operator.states).map(|state| state.entries).sum()
+}
+
 /// Writes a canonical savepoint of Flink's and reads it back, as every rewrite does.
 fn rewritten(input: &Input, work: &Work) -> u64 {
     let reader = input.open(work);
-    let directory = ObjectPath::parse("rewritten").expect("a path");
-    let target = Target::new(Arc::clone(&work.storage), directory, Arc::new(SystemRandom));
+    let target = Target::new(Arc::clone(&work.storage), path("rewritten"), Arc::new(SystemRandom));
     let mut report = export::Report::default();
     let bytes = Cell::new(0);
     let count = |step| {
@@ -199,7 +235,7 @@ fn rewritten(input: &Input, work: &Work) -> u64 {
     };
     let options = export::Options { progress: &count, ..export::Options::default() };
     export::rewrite(&reader, &target, &options, &mut report).expect("a savepoint");
-    report.operators.iter().flat_map(|operator| &operator.states).map(|state| state.entries).sum()
+    entries(&report)
 }
 
 /// What Flink needs for the same files: a name and seconds.

@@ -128,6 +128,29 @@ impl Writer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Appends what `write` appends, behind its length as a varint.
+    #[inline]
+    pub fn prefixed<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
+        let start = self.len();
+        // Almost every length takes one byte.
+        self.u8(0);
+        let written = write(self);
+        let length = self.len().saturating_sub(start).saturating_sub(1);
+        match u8::try_from(length) {
+            Ok(short @ 0..=0x7F) => self.patch(start, &[short]),
+            _ => self.insert_length(start, length),
+        }
+        written
+    }
+
+    /// Replaces the byte at `start` by the length of what follows it.
+    #[cold]
+    fn insert_length(&mut self, start: usize, length: usize) {
+        let mut prefix = Writer::new();
+        prefix.length(length);
+        self.bytes.splice(start..start.saturating_add(1), prefix.bytes);
+    }
+
     /// Overwrites bytes written earlier; nothing happens where `at` lies outside of what was written.
     pub fn patch(&mut self, at: usize, bytes: &[u8]) {
         if let Some(slot) = at.checked_add(bytes.len()).and_then(|end| self.bytes.get_mut(at..end)) {

@@ -12,7 +12,7 @@ use crate::format::flink::header::KeyedHeader;
 use crate::format::flink::keyed::StateDecoder;
 use crate::format::flink::metadata::{IncrementalHandle, LocalFile};
 use crate::format::flink::value::Form;
-use crate::format::flink::{Found, KeyedEntry, keyed};
+use crate::format::flink::{Found, KeyedEntry, StoredEntry, keyed};
 use crate::format::native_rocksdb::FileName;
 use crate::key_group::{KeyGroup, MaxParallelism};
 use crate::snapshot::database::{ForeignDatabase, Joining};
@@ -124,7 +124,9 @@ impl<'a> DatabaseFiles<'a> {
         wanted: &dyn Fn(u16) -> bool,
         mut visit: impl FnMut(u16, Found<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
-        self.visit_rows(group, wanted, |decoder, entry| visit(entry.state_id, Found::Parts(decoder.split(entry)?)))
+        self.visit_rows(group, wanted, |decoder, entry| {
+            visit(entry.state_id, Found::Stored(StoredEntry::new(decoder, entry)))
+        })
     }
 
     fn visit_rows(

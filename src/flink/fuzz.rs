@@ -8,13 +8,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::export::{Options, Report, Target, rewrite};
-use super::mapping::Mapping;
+use super::mapping::{Mapping, assert_transcoded_alike};
 use super::{Directory, SnapshotReader, verify};
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::flink::Roots;
 use crate::format::flink::metadata::StreamHandle;
-use crate::format::flink::serializer::Snapshot;
+use crate::format::flink::serializer::{Snapshot, TypeSerializer};
 use crate::random::SeededRandom;
 use crate::serializer::Value;
 use crate::snapshot::verify::VerifyEvent;
@@ -121,6 +121,9 @@ pub fn fuzz_flink_mapping(bytes: &[u8]) {
     let Ok(snapshot) = Snapshot::read(&mut input) else { return };
     let mut mapping = Mapping::of(&snapshot);
     let _before = mapping.description();
+    if !matches!(snapshot.serializer, TypeSerializer::Ttl(_)) {
+        assert_transcoded_alike(&snapshot, input.rest());
+    }
     let Ok(value) = snapshot.read_whole(&mut input) else { return };
     let mut out = Writer::new();
     match mapping.encode(&value, &mut out) {

@@ -92,10 +92,10 @@ impl<'a> KeyedPairs<'a> {
         let all = self.reader.operator().max_parallelism().all_groups();
         let _ = self.reader.visit_found(all, &wanted, |position, found| {
             let has_null = match found {
-                Found::Parts(Parts { content: PartsContent::MapEntry { value: None, .. }, .. }) => true,
-                Found::Parts(Parts { content: PartsContent::MapEntry { value: Some(value), .. }, .. }) => {
-                    !value.is_never_null() && null_within(&value.value()?)
-                }
+                Found::Stored(entry) => match entry.map_value()? {
+                    None => true,
+                    Some(value) => !value.is_never_null() && null_within(&value.value()?),
+                },
                 Found::Entry(KeyedEntry { content: Content::Map(entries), .. }) => {
                     entries.iter().any(|(_, value)| null_within(value))
                 }
@@ -130,7 +130,7 @@ impl<'a> KeyedPairs<'a> {
             let place = Place { group, state: id };
             let mut push = |key: &[u8], value: &[u8]| sorter.push(place, key, value);
             match found {
-                Found::Parts(parts) => encoder.parts(state, domain_of(info), parts, &mut push),
+                Found::Stored(entry) => encoder.parts(state, domain_of(info), entry.parts()?, &mut push),
                 Found::Entry(entry) => encoder.entry(state, domain_of(info), entry, &mut push),
             }
             .map_err(|error| error.in_state(&state.name))?;

@@ -6,13 +6,14 @@
 //! keys hash to the key group they are stored in, as far as their hash code can be computed; that elements of operator
 //! state and chunks of channels lie where their handles say.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::keyed::{Body, Part};
 use super::reader::{OperatorReader, SnapshotReader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::flink::KeyedEntry;
-use crate::format::flink::header::Unreadable;
+use crate::format::flink::header::{StateInfo, Unreadable};
 use crate::format::flink::value::Checked;
 use crate::ids::SubtaskIndex;
 use crate::key_group::KeyGroup;
@@ -24,17 +25,27 @@ type Observer<'o> = &'o mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>;
 /// Checks a snapshot; its metadata was checked when it was read. Decodes every entry. Key groups are counted as sections.
 /// Fails only if `observe` breaks ([`Aborted`](ErrorKind::Aborted)).
 pub fn verify(snapshot: &SnapshotReader, observe: Observer<'_>) -> Result<Verification> {
-    let mut check = Check { observe, tally: Verification::default(), total_bytes: total_bytes(snapshot) };
+    verify_counting(snapshot, observe).map(|(tally, _)| tally)
+}
+
+/// Entries of keyed state by the operator's id, the kind of the state, and its name.
+pub(super) type Counts = BTreeMap<(String, String, String), u64>;
+
+/// As [`verify`]; also counts the entries of every keyed state.
+pub(super) fn verify_counting(snapshot: &SnapshotReader, observe: Observer<'_>) -> Result<(Verification, Counts)> {
+    let (tally, counts) = (Verification::default(), Counts::new());
+    let mut check = Check { observe, tally, counts, total_bytes: total_bytes(snapshot) };
     check.read(1, snapshot.metadata_bytes())?;
     for operator in snapshot.operators() {
         check.operator(operator)?;
     }
-    Ok(check.tally)
+    Ok((check.tally, check.counts))
 }
 
 struct Check<'o> {
     observe: Observer<'o>,
     tally: Verification,
+    counts: Counts,
     total_bytes: u64,
 }
 
@@ -91,9 +102,13 @@ impl Check<'_> {
                     let place = Place { operator, subtask: Some(gap.subtask) };
                     self.found(place, Error::incompatible(gap.error.message()).in_field("raw keyed state"))?;
                 }
+                let mut entries = vec![0u64; keyed.states().len()];
                 for part in keyed.parts() {
-                    self.part(Place { operator, subtask: Some(part.subtask) }, part)?;
+                    self.part(Place { operator, subtask: Some(part.subtask) }, part, &mut entries)?;
                 }
+                let id = operator.description().id.to_string();
+                let key = |state: &StateInfo| (id.clone(), state.kind().to_string(), state.name.clone());
+                self.counts.extend(keyed.states().iter().map(key).zip(entries));
             }
         }
         for subtask in operator.description().subtasks() {
@@ -134,7 +149,7 @@ impl Check<'_> {
         self.read(1, state.bytes())
     }
 
-    fn part(&mut self, place: Place<'_>, part: &Part<'_>) -> Result<()> {
+    fn part(&mut self, place: Place<'_>, part: &Part<'_>, entries: &mut [u64]) -> Result<()> {
         let missing = part.body.header().unreadable.as_ref();
         if let Some(unreadable) = missing.filter(|_| !matches!(part.body, Body::Closed { .. })) {
             self.found(place, missing_states(unreadable))?;
@@ -145,35 +160,43 @@ impl Check<'_> {
                     self.found(place, stream.locate(error))?;
                 }
                 let groups: Vec<(KeyGroup, u64)> = file.groups().map(|(group, _, length)| (group, length)).collect();
-                self.groups(place, part, &groups)
+                self.groups(place, part, &groups, entries)
             }
             Body::Timers(timers) => {
                 let groups: Vec<(KeyGroup, u64)> = timers.groups().collect();
-                self.groups(place, part, &groups)
+                self.groups(place, part, &groups, entries)
             }
             Body::Changelog(log) => {
                 let groups: Vec<(KeyGroup, u64)> = part.range.iter().map(|group| (group, 0)).collect();
-                self.groups(place, part, &groups)?;
+                self.groups(place, part, &groups, entries)?;
                 self.read(0, log.bytes())
             }
             #[cfg(feature = "rocksdb")]
             Body::Database(database) => {
                 let groups: Vec<(KeyGroup, u64)> = part.range.iter().map(|group| (group, 0)).collect();
-                self.groups(place, part, &groups)?;
+                self.groups(place, part, &groups, entries)?;
                 self.read(0, database.bytes())
             }
             Body::Closed { reason, .. } => self.found(place, Error::incompatible(*reason)),
         }
     }
 
-    fn groups(&mut self, place: Place<'_>, part: &Part<'_>, groups: &[(KeyGroup, u64)]) -> Result<()> {
+    /// Checks key groups, and counts the entries of each state.
+    fn groups(
+        &mut self,
+        place: Place<'_>,
+        part: &Part<'_>,
+        groups: &[(KeyGroup, u64)],
+        entries: &mut [u64],
+    ) -> Result<()> {
         for (group, bytes) in groups {
-            let mut entries = 0u64;
-            let walked = part.visit_group(*group, &|_| true, |_, _, _: KeyedEntry<Checked>| {
-                entries = entries.saturating_add(1);
+            let mut found = 0u64;
+            let walked = part.visit_group(*group, &|_| true, |_, state, _: KeyedEntry<Checked>| {
+                found = found.saturating_add(1);
+                entries.get_mut(state).into_iter().for_each(|count| *count = count.saturating_add(1));
                 Ok(ControlFlow::Continue(()))
             });
-            self.tally.entries = self.tally.entries.saturating_add(entries);
+            self.tally.entries = self.tally.entries.saturating_add(found);
             match walked {
                 Ok(_) => {
                     self.tally.sections = self.tally.sections.saturating_add(1);

@@ -46,15 +46,14 @@ pub struct Sorter<'s> {
 /// Takes a pair.
 pub type PairVisit<'v> = &'v mut dyn FnMut(Place, &[u8], &[u8]) -> Result<()>;
 
-/// A pair in the buffer: its key, and right behind it its value.
+/// A pair in the buffer: its key, and right behind it its value. Small, since sorting is moving items.
 #[derive(Debug, Clone, Copy)]
 struct Item {
-    place: Place,
-    /// The first bytes of the key, so that most comparisons touch nothing else.
-    prefix: u64,
+    /// The place and the first bytes of the key, so that most comparisons touch nothing else.
+    head: u128,
     start: usize,
-    key_len: usize,
-    value_len: usize,
+    key_len: u32,
+    value_len: u32,
 }
 
 impl<'s> Sorter<'s> {
@@ -79,7 +78,8 @@ impl<'s> Sorter<'s> {
         self.memory_bytes / 2 / size_of::<Item>()
     }
 
-    /// Adds a pair. Files that cannot be written are [`Unavailable`](crate::ErrorKind::Unavailable).
+    /// Adds a pair. Files that cannot be written are [`Unavailable`](crate::ErrorKind::Unavailable); a key or a value of
+    /// 4 GiB and more, which no snapshot can hold, is [`InvalidInput`](crate::ErrorKind::InvalidInput).
     pub fn push(&mut self, place: Place, key: &[u8], value: &[u8]) -> Result<()> {
         let needed = key.len().saturating_add(value.len());
         let is_full =
@@ -92,26 +92,32 @@ impl<'s> Sorter<'s> {
             self.bytes.reserve_exact(self.room_bytes());
             self.items.reserve_exact(self.room_items());
         }
-        let start = self.bytes.len();
+        let item = Item {
+            head: head(place, key),
+            start: self.bytes.len(),
+            key_len: stored_length(key)?,
+            value_len: stored_length(value)?,
+        };
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
-        self.items.push(Item { place, prefix: prefix(key), start, key_len: key.len(), value_len: value.len() });
+        self.items.push(item);
         Ok(())
     }
 
     /// Gives every pair to `visit`, ascending by place and key, and forgets them. A key that comes twice is
     /// [`Corrupt`](crate::ErrorKind::Corrupt).
     pub fn drain(&mut self, visit: PairVisit<'_>) -> Result<()> {
+        let Some(scratch) = self.scratch.filter(|_| !self.runs.is_empty()) else {
+            self.sort();
+            self.check_distinct()?;
+            self.for_each(visit)?;
+            self.clear();
+            return Ok(());
+        };
         let mut last = Last::default();
         let mut checked = |place: Place, key: &[u8], value: &[u8]| {
             last.check(place, key)?;
             visit(place, key, value)
-        };
-        let Some(scratch) = self.scratch.filter(|_| !self.runs.is_empty()) else {
-            self.sort();
-            self.for_each(&mut checked)?;
-            self.clear();
-            return Ok(());
         };
         self.spill(scratch)?;
         (self.bytes, self.items) = (Vec::new(), Vec::new());
@@ -137,13 +143,25 @@ impl<'s> Sorter<'s> {
 
     fn sort(&mut self) {
         let Sorter { bytes, items, .. } = self;
-        items.sort_unstable_by(|a, b| {
-            (a.place, a.prefix).cmp(&(b.place, b.prefix)).then_with(|| a.key(bytes).cmp(b.key(bytes)))
+        // By numbers alone first; few items are left to be compared by their whole keys.
+        items.sort_unstable_by_key(|item| item.head);
+        for alike in items.chunk_by_mut(|a, b| a.head == b.head).filter(|alike| alike.len() > 1) {
+            alike.sort_unstable_by(|a, b| a.key(bytes).cmp(b.key(bytes)));
+        }
+    }
+
+    /// Looks for a key that comes twice among sorted items.
+    fn check_distinct(&self) -> Result<()> {
+        let is_same = |a: &Item, b: &Item| a.head == b.head && a.key(&self.bytes) == b.key(&self.bytes);
+        let twice = self.items.windows(2).find_map(|pair| match pair {
+            [a, b] if is_same(a, b) => Some(a.place()),
+            _ => None,
         });
+        twice.map_or(Ok(()), |place| Err(comes_twice(place)))
     }
 
     fn for_each(&self, visit: PairVisit<'_>) -> Result<()> {
-        self.items.iter().try_for_each(|item| visit(item.place, item.key(&self.bytes), item.value(&self.bytes)))
+        self.items.iter().try_for_each(|item| visit(item.place(), item.key(&self.bytes), item.value(&self.bytes)))
     }
 
     fn spill(&mut self, scratch: &Scratch) -> Result<()> {
@@ -163,24 +181,59 @@ impl<'s> Sorter<'s> {
 }
 
 impl Item {
+    #[inline]
     fn key<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
-        bytes.get(self.start..self.start.saturating_add(self.key_len)).unwrap_or_default()
+        part(bytes, self.start, self.key_len)
     }
 
+    #[inline]
     fn value<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
-        let start = self.start.saturating_add(self.key_len);
-        bytes.get(start..start.saturating_add(self.value_len)).unwrap_or_default()
+        let key_len = usize::try_from(self.key_len).unwrap_or(usize::MAX);
+        part(bytes, self.start.saturating_add(key_len), self.value_len)
+    }
+
+    #[inline]
+    fn place(&self) -> Place {
+        let [group_high, group_low, state_high, state_low, ..] = self.head.to_be_bytes();
+        let group = KeyGroup(u16::from_be_bytes([group_high, group_low]));
+        Place { group, state: u16::from_be_bytes([state_high, state_low]) }
     }
 }
 
-/// The first eight bytes as a number that orders like them; shorter keys are filled up.
-fn prefix(key: &[u8]) -> u64 {
-    let mut prefix = [0; 8];
-    let shared = key.len().min(prefix.len());
-    if let (Some(to), Some(from)) = (prefix.get_mut(..shared), key.get(..shared)) {
-        to.copy_from_slice(from);
+#[inline]
+fn part(bytes: &[u8], start: usize, length: u32) -> &[u8] {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    bytes.get(start..start.saturating_add(length)).unwrap_or_default()
+}
+
+/// Bytes of a key that are in its item's head.
+const HEAD_KEY_BYTES: usize = 12;
+
+/// Group, state and the first bytes of the key as a number that orders like them; shorter keys are filled up.
+#[inline]
+fn head(place: Place, key: &[u8]) -> u128 {
+    let mut head = [0; 4 + HEAD_KEY_BYTES];
+    let (of_place, prefix) = head.split_at_mut(4);
+    let [group_high, group_low] = place.group.0.to_be_bytes();
+    let [state_high, state_low] = place.state.to_be_bytes();
+    of_place.copy_from_slice(&[group_high, group_low, state_high, state_low]);
+    match key.first_chunk::<HEAD_KEY_BYTES>() {
+        Some(first) => prefix.copy_from_slice(first),
+        None => prefix.iter_mut().zip(key).for_each(|(to, from)| *to = *from),
     }
-    u64::from_be_bytes(prefix)
+    u128::from_be_bytes(head)
+}
+
+#[inline]
+fn stored_length(bytes: &[u8]) -> Result<u32> {
+    u32::try_from(bytes.len()).map_err(|_| {
+        Error::invalid_input(format!("a key or a value of {} bytes, at most {} fit", bytes.len(), u32::MAX))
+    })
+}
+
+#[cold]
+fn comes_twice(place: Place) -> Error {
+    Error::corrupt("the same key comes twice in the source").in_key_group(place.group.0)
 }
 
 /// The pair before.
@@ -193,7 +246,7 @@ struct Last {
 impl Last {
     fn check(&mut self, place: Place, key: &[u8]) -> Result<()> {
         if self.place == Some(place) && self.key == key {
-            return Err(Error::corrupt("the same key comes twice in the source").in_key_group(place.group.0));
+            return Err(comes_twice(place));
         }
         self.place = Some(place);
         self.key.clear();

@@ -1,14 +1,13 @@
 //! What was written, read back.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::report::{Outcome, Report};
 use super::savepoint::Target;
-use super::source::Part;
 use super::{Form, Options, Progress};
 use crate::error::{Error, Result};
-use crate::flink::{Directory, SnapshotReader, verify};
+use crate::flink::verify::verify_counting;
+use crate::flink::{Directory, SnapshotReader};
 use crate::format::flink::Roots;
 use crate::snapshot::verify::{Severity, VerifyEvent};
 
@@ -21,7 +20,7 @@ pub(super) fn read_back(target: &Target, options: &Options<'_>, report: &Report)
         return Ok(());
     }
     let mut damage = None;
-    verify(&written, &mut |event| {
+    let (_, found) = verify_counting(&written, &mut |event| {
         match event {
             VerifyEvent::Found(finding) if finding.severity == Severity::Damaged => {
                 damage.get_or_insert_with(|| finding.error.to_string());
@@ -39,7 +38,6 @@ pub(super) fn read_back(target: &Target, options: &Options<'_>, report: &Report)
     if options.form == Form::AsIs {
         return Ok(());
     }
-    let found = count(&written)?;
     for (operator, state) in
         report.operators.iter().flat_map(|operator| operator.states.iter().map(move |state| (operator, state)))
     {
@@ -58,32 +56,4 @@ pub(super) fn read_back(target: &Target, options: &Options<'_>, report: &Report)
 
 fn unlike(what: &str) -> Error {
     Error::internal(format!("the savepoint was written and is not what was meant: {what}; do not use it"))
-}
-
-/// Entries by operator, kind and state.
-fn count(written: &SnapshotReader) -> Result<BTreeMap<(String, String, String), u64>> {
-    let mut found = BTreeMap::new();
-    for operator in &written.metadata().operators {
-        let max = operator.max_parallelism;
-        let label = operator.id.to_string();
-        for subtask in operator.subtasks() {
-            let Some(handle) = subtask.state.as_ref().and_then(|state| state.managed_keyed.as_ref()) else { continue };
-            let part = Part::managed(written, max, handle)?;
-            let mut entries = vec![0u64; part.header.states.len()];
-            for group in part.range.iter() {
-                part.visit(group, &mut |id, _, _| match entries.get_mut(usize::from(id)) {
-                    Some(count) => {
-                        *count = count.saturating_add(1);
-                        Ok(())
-                    }
-                    None => Err(Error::internal("a state without a header")),
-                })?;
-            }
-            for (state, count) in part.header.states.iter().zip(entries) {
-                let key = (label.clone(), state.kind().to_string(), state.name.clone());
-                *found.entry(key).or_insert(0u64) += count;
-            }
-        }
-    }
-    Ok(found)
 }

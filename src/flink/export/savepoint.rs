@@ -77,12 +77,24 @@ impl FileSink<'_> {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.buffer.extend_from_slice(bytes);
         self.length = self.length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if bytes.len() >= BUFFER_BYTES {
+            self.flush()?;
+            return self.append(bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.append(&buffer)?;
+        self.buffer = buffer;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => {
@@ -90,9 +102,7 @@ impl FileSink<'_> {
                 none.insert(self.target.storage.create(&path).map_err(|error| error.in_file(&path))?)
             }
         };
-        writer.write(&self.buffer).map_err(|error| error.in_file(&self.name))?;
-        self.buffer.clear();
-        Ok(())
+        writer.write(bytes).map_err(|error| error.in_file(&self.name))
     }
 
     /// Makes the file durable; its handle.

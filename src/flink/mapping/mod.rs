@@ -25,6 +25,7 @@
 //! kind than `+I` makes its part anything, too: it is a variant that is named after its kind, such as `+U`, around the tuple.
 
 mod key;
+mod pack;
 mod part;
 mod stored;
 mod transcode;
@@ -34,6 +35,8 @@ use std::sync::Arc;
 pub(super) use key::java_type;
 use part::Part;
 use stored::Stored;
+#[cfg(any(test, feature = "test-util"))]
+pub(super) use transcode::assert_transcoded_alike;
 
 use crate::codec::Writer;
 use crate::error::{Error, Result};

@@ -16,17 +16,18 @@ const MAX_DEPTH: usize = 24;
 /// One part of a MessagePack value.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::flink) struct Part {
-    kind: Kind,
+    pub(super) kind: Kind,
     /// It was null.
-    null: bool,
+    pub(super) null: bool,
     /// It was text that is no UTF-8.
     odd_text: bool,
     /// It was a row that was not inserted but updated or deleted.
     changed_row: bool,
 }
 
+/// What a part is.
 #[derive(Debug, Clone, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Leaf(Shape),
     List(Box<Part>),
     Map(Box<Part>, Box<Part>),
@@ -38,11 +39,11 @@ enum Kind {
 
 /// A field of a struct.
 #[derive(Debug, Clone, PartialEq)]
-struct Member {
-    name: Arc<str>,
-    part: Part,
+pub(super) struct Member {
+    pub(super) name: Arc<str>,
+    pub(super) part: Part,
     /// In how many values it was.
-    present: u64,
+    pub(super) present: u64,
     /// Whether only subclasses have it.
     of_subclass: bool,
 }

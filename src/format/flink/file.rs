@@ -4,7 +4,7 @@ use super::entry::KeyedEntry;
 use super::header::KeyedHeader;
 use super::keyed::{Parts, StateDecoder};
 use super::metadata::{KeyGroupsBody, KeyGroupsHandle};
-use super::value::Form;
+use super::value::{Form, Stored};
 use super::{heap, keyed};
 use crate::codec::Reader;
 use crate::error::{Error, Result};
@@ -34,9 +34,35 @@ pub type EntryVisitor<'v> = dyn FnMut(u16, KeyedEntry) -> Result<ControlFlow<()>
 #[derive(Debug)]
 pub(crate) enum Found<'e> {
     /// Not decoded.
-    Parts(Parts<'e>),
+    Stored(StoredEntry<'e>),
     /// Decoded.
     Entry(KeyedEntry),
+}
+
+/// An entry as it is stored, and how it can be taken apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoredEntry<'e> {
+    decoder: &'e StateDecoder<'e>,
+    entry: &'e keyed::Entry<'e>,
+}
+
+impl<'e> StoredEntry<'e> {
+    #[inline]
+    pub(crate) fn new(decoder: &'e StateDecoder<'e>, entry: &'e keyed::Entry<'e>) -> Self {
+        StoredEntry { decoder, entry }
+    }
+
+    /// The parts. The key is checked, see [`StateDecoder::split`].
+    #[inline]
+    pub(crate) fn parts(self) -> Result<Parts<'e>> {
+        self.decoder.split(self.entry)
+    }
+
+    /// What an entry of a map holds, without a look at its key; `None` is null.
+    #[inline]
+    pub(crate) fn map_value(self) -> Result<Option<Stored<'e>>> {
+        self.decoder.map_value(self.entry)
+    }
 }
 
 impl<B: AsRef<[u8]>> KeyedFile<B> {
@@ -143,7 +169,7 @@ impl<B: AsRef<[u8]>> KeyedFile<B> {
             Some(Group::Native(block)) => self.native_group(&block, wanted, |id, entry| visit(id, Found::Entry(entry))),
             Some(Group::Canonical(block)) => self
                 .canonical_group(&block, wanted, |decoder, entry| {
-                    visit(entry.state_id, Found::Parts(decoder.split(entry)?))
+                    visit(entry.state_id, Found::Stored(StoredEntry::new(decoder, entry)))
                 })
                 .map_err(|error| error.in_key_group(group.0)),
         }

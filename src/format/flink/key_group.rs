@@ -5,7 +5,7 @@
 
 use super::primitive::{Primitives, ascii, ascii_hash, utf16_units};
 use super::serializer::{Simple, Snapshot, TypeSerializer};
-use super::value::{Form, Value};
+use super::value::{Form, Usual, Value};
 use crate::codec::Reader;
 use crate::error::Result;
 use crate::key_group::{KeyGroup, MaxParallelism};
@@ -41,6 +41,9 @@ pub(super) struct Placement {
 impl Placement {
     /// Reads a key and checks that it belongs to the key group, where its hash code can be computed.
     pub(super) fn read_key<F: Form>(self, serializer: &Snapshot, input: &mut Reader<'_>) -> Result<F> {
+        if self.has_usual(&serializer.serializer, &mut Usual::new(input.rest())) {
+            return serializer.read_as(input);
+        }
         let start = input.clone();
         let key = serializer.read_as(input)?;
         let encoded = input.since(start.position());
@@ -51,6 +54,18 @@ impl Placement {
             }
             _ => Ok(key),
         }
+    }
+
+    /// Reads a key of a usual type; whether there is one that belongs to the key group.
+    #[inline]
+    pub(super) fn has_usual(self, serializer: &TypeSerializer, input: &mut Usual<'_>) -> bool {
+        let hash = match serializer {
+            TypeSerializer::Simple(Simple::Long) => input.array().map(|bytes| fold(i64::from_be_bytes(bytes))),
+            TypeSerializer::Simple(Simple::Int) => input.array().map(i32::from_be_bytes),
+            TypeSerializer::Simple(Simple::String) => input.text().map(ascii_hash),
+            _ => None,
+        };
+        hash.is_some_and(|hash| of_hash(hash, self.max) == self.group)
     }
 }
 

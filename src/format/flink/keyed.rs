@@ -11,6 +11,7 @@
 mod decode;
 mod encode;
 mod parts;
+mod usual;
 
 pub(crate) use decode::{Parts, PartsContent, StateDecoder};
 pub use encode::{BlockWriter, KeyBytes, write_element, write_map_value};
@@ -22,6 +23,7 @@ use super::header::KeyedHeader;
 use super::key_group::Placement;
 use super::primitive::Primitives;
 use super::snappy;
+use super::value::Usual;
 use crate::codec::Reader;
 use crate::error::Result;
 use crate::key_group::{KeyGroup, MaxParallelism};
@@ -118,6 +120,9 @@ impl<'b> Iterator for Entries<'b> {
 
 impl<'b> Entries<'b> {
     fn read(&mut self) -> Result<Option<Entry<'b>>> {
+        if let Some(entry) = self.usual() {
+            return Ok(Some(entry));
+        }
         let state_id = match self.run {
             Run::Start => {
                 let start = self.input.clone();
@@ -143,6 +148,31 @@ impl<'b> Entries<'b> {
             self.run = self.next_run()?;
         }
         Ok(Some(entry))
+    }
+
+    /// The next entry, if it is neither the first nor the last of its run and nothing is wrong with it.
+    #[inline]
+    fn usual(&mut self) -> Option<Entry<'b>> {
+        let Run::Of(state_id) = self.run else { return None };
+        let mut input = Usual::new(self.input.rest());
+        let length = input.count(1)?;
+        let key = input.raw(length)?;
+        let (group, key) = match prefix_length(self.placement.max) {
+            1 => key.split_first_chunk().map(|([low], key)| (u16::from(*low), key))?,
+            _ => key.split_first_chunk().map(|(group, key)| (u16::from_be_bytes(*group), key))?,
+        };
+        // The mark of the last entry makes it another number.
+        if group != self.placement.group.0 {
+            return None;
+        }
+        let length = input.count(1)?;
+        let value = input.raw(length)?;
+        let left = input.rest().len();
+        self.input.raw(self.input.remaining().checked_sub(left)?, "entry").ok()?;
+        let value_offset = self.input.offset().saturating_sub(u64::try_from(value.len()).unwrap_or(u64::MAX));
+        let behind = value.len().saturating_add(4).saturating_add(key.len());
+        let key_offset = self.input.offset().saturating_sub(u64::try_from(behind).unwrap_or(u64::MAX));
+        Some(Entry { placement: self.placement, state_id, key, value, key_offset, value_offset })
     }
 
     /// Reads the key group in front of a key and says whether the entry is the last of its run.

@@ -47,11 +47,12 @@ mod write;
 
 pub use entry::{Content, KeyedEntry, Layout};
 pub(crate) use file::Found;
+#[cfg(feature = "rocksdb")]
+pub(crate) use file::StoredEntry;
 pub use file::{EntryVisitor, KeyedFile};
 pub use java_object::{CheckpointProperties, LogicalKind, LogicalType, RowField, SnapshotType};
 pub use location::{JobFile, Roots};
 pub use primitive::JavaString;
-pub(crate) use primitive::ascii_value;
 pub use value::Value;
 
 #[cfg(test)]

@@ -275,15 +275,6 @@ pub(crate) fn ascii<'a>(input: &mut Reader<'a>, units: usize) -> Result<Option<&
     Ok(text)
 }
 
-/// Reads a `String` value of ASCII text; `None` for null and for any other text.
-#[inline]
-pub(crate) fn ascii_value<'a>(input: &mut Reader<'a>) -> Result<Option<&'a str>> {
-    match input.strval_units("string")? {
-        Some(units) => ascii(input, units),
-        None => Ok(None),
-    }
-}
-
 /// Reads `units` UTF-16 units, each as a variable-length number of one to three bytes. The caller has checked that so
 /// many bytes are left.
 pub(crate) fn utf16_units(input: &mut Reader<'_>, units: usize, field: &'static str) -> Result<JavaString> {

@@ -13,26 +13,26 @@ use crate::format::flink::value::{Checked, Form, Stored, Value, Whole};
 /// Decodes the entries of one state.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StateDecoder<'h> {
-    name: &'h str,
-    key: Part<'h>,
-    namespace: Part<'h>,
+    pub(super) name: &'h str,
+    pub(super) key: Part<'h>,
+    pub(super) namespace: Part<'h>,
     /// Whether key and namespace are followed by their lengths.
-    measured: bool,
-    content: Shape<'h>,
+    pub(super) measured: bool,
+    pub(super) content: Shape<'h>,
 }
 
 /// How a part of a key is stored.
 #[derive(Debug, Clone, Copy)]
-struct Part<'h> {
-    serializer: &'h Snapshot,
-    whole: Whole<'h>,
+pub(super) struct Part<'h> {
+    pub(super) serializer: &'h Snapshot,
+    pub(super) whole: Whole<'h>,
 }
 
 /// How what belongs to a key is stored.
 #[derive(Debug, Clone, Copy)]
-enum Shape<'h> {
+pub(super) enum Shape<'h> {
     Value(Whole<'h>),
-    List(&'h Snapshot),
+    List(&'h Snapshot, Whole<'h>),
     Map(Whole<'h>, Whole<'h>),
     Timer,
 }
@@ -64,8 +64,9 @@ pub(crate) enum PartsContent<'e> {
 /// The elements of a list, not decoded.
 #[derive(Debug)]
 pub(crate) struct Elements<'e> {
-    element: &'e Snapshot,
-    input: Reader<'e>,
+    pub(super) element: &'e Snapshot,
+    pub(super) whole: Whole<'e>,
+    pub(super) input: Reader<'e>,
 }
 
 impl<'h> StateDecoder<'h> {
@@ -78,7 +79,7 @@ impl<'h> StateDecoder<'h> {
         let key = header.key.as_ref().ok_or_else(|| Error::incompatible("the key's serializer is not known"))?;
         let (key, namespace, content) = match Layout::of(state).map_err(|error| error.in_state(&state.name))? {
             Layout::Value { namespace, value } => (key, namespace, Shape::Value(Whole::of(value))),
-            Layout::List { namespace, element } => (key, namespace, Shape::List(element)),
+            Layout::List { namespace, element } => (key, namespace, Shape::List(element, Whole::of(element))),
             Layout::Map { namespace, user_key, user_value } => {
                 (key, namespace, Shape::Map(Whole::of(user_key), Whole::of(user_value)))
             }
@@ -96,6 +97,9 @@ impl<'h> StateDecoder<'h> {
     /// Decodes an entry of the state, see [`Entry::decode`].
     #[inline]
     pub(crate) fn decode<F: Form>(&self, entry: &Entry<'_>) -> Result<KeyedEntry<F>> {
+        if let Some(skimmed) = F::skim_entry(|| self.has_usual(entry)) {
+            return Ok(skimmed);
+        }
         self.split(entry).and_then(|parts| parts.read().map_err(|error| error.in_state(self.name)))
     }
 
@@ -110,6 +114,17 @@ impl<'h> StateDecoder<'h> {
     }
 
     fn parts<'e>(&self, entry: &Entry<'e>) -> Result<Parts<'e>>
+    where
+        'h: 'e,
+    {
+        match self.usual_parts(entry) {
+            Some(parts) => Ok(parts),
+            None => self.judged_parts(entry),
+        }
+    }
+
+    /// The parts of any entry, or what is wrong with it.
+    pub(super) fn judged_parts<'e>(&self, entry: &Entry<'e>) -> Result<Parts<'e>>
     where
         'h: 'e,
     {
@@ -132,11 +147,23 @@ impl<'h> StateDecoder<'h> {
         };
         let (key, namespace) = self.last_parts(entry.placement, &mut key_input)?;
         let content = match self.content {
-            Shape::List(element) => PartsContent::List(Elements { element, input: value_input }),
+            Shape::List(element, whole) => PartsContent::List(Elements { element, whole, input: value_input }),
             Shape::Value(value) | Shape::Map(_, value) => PartsContent::Value(Stored::new(value, value_input)),
             Shape::Timer => PartsContent::Timer { timestamp },
         };
         Ok(Parts { key, namespace, content })
+    }
+
+    /// What an entry of a map holds, without a look at its key; `None` is null. Of another state it is
+    /// [`Internal`](ErrorKind::Internal).
+    pub(crate) fn map_value<'e>(&self, entry: &Entry<'e>) -> Result<Option<Stored<'e>>>
+    where
+        'h: 'e,
+    {
+        let Shape::Map(_, value) = self.content else { return Err(Error::internal("an entry of no map")) };
+        let mut input = Reader::with_base(entry.value, entry.value_offset);
+        let is_null = input.bool("null flag").map_err(|error| error.in_state(self.name))?;
+        Ok((!is_null).then(|| Stored::new(value, input)))
     }
 
     /// Key and namespace in front of a user's key. Their lengths follow them where both have variable lengths.
@@ -195,7 +222,7 @@ impl<'h> Part<'h> {
 }
 
 impl Parts<'_> {
-    fn read<F: Form>(self) -> Result<KeyedEntry<F>> {
+    pub(super) fn read<F: Form>(self) -> Result<KeyedEntry<F>> {
         let Parts { key, namespace, content } = self;
         let (key, namespace) = (F::again(|| key.read())?, F::again(|| namespace.read())?);
         let content = match content {
@@ -243,11 +270,10 @@ impl<'e> Elements<'e> {
 
     /// Gives every element to `visit`. An element without a known end is [`Incompatible`](ErrorKind::Incompatible).
     pub(crate) fn for_each(mut self, mut visit: impl FnMut(Stored<'e>) -> Result<()>) -> Result<()> {
-        let whole = Whole::of(self.element);
         while !self.input.is_empty() {
             let start = self.input.clone();
             self.element.skip_value(&mut self.input)?;
-            visit(Stored::new(whole, between(&start, &self.input)?))?;
+            visit(Stored::new(self.whole, between(&start, &self.input)?))?;
             self.delimiter()?;
         }
         Ok(())

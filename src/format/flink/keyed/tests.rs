@@ -75,6 +75,61 @@ fn every_truncation_is_an_error_and_every_flip_ends() {
     }
 }
 
+/// An entry and every entry that one flipped bit, a missing end or a further byte makes of it.
+fn damaged<'e>(entry: &Entry<'e>, mut visit: impl FnMut(&Entry<'_>)) {
+    visit(entry);
+    for (whole, is_key) in [(entry.key, true), (entry.value, false)] {
+        let mut with = |bytes: &[u8]| {
+            let changed = entry.clone();
+            if is_key { visit(&Entry { key: bytes, ..changed }) } else { visit(&Entry { value: bytes, ..changed }) }
+        };
+        (0..whole.len()).for_each(|length| with(&whole[..length]));
+        with(&[whole, &[0]].concat());
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            with(&bytes);
+        }
+    }
+}
+
+#[test]
+fn usual_entries_are_judged_like_all_others() {
+    for (key, namespace, key_hex) in [
+        (Simple::Int, Simple::VoidNamespace, "00000007 00"),
+        (Simple::Long, Simple::TimeWindow, "0000000000000007 00000000000000010000000000000002"),
+        (Simple::String, Simple::VoidNamespace, "026B 00"),
+        (Simple::String, Simple::String, "026B 02 036E73 03"),
+        (Simple::Short, Simple::VoidNamespace, "0007 00"),
+    ] {
+        let header = header(key, namespace);
+        let contents = [("", "00000005"), ("", "0001 2C 0002"), ("0261", "00 00000009"), ("0261", "01"), ("", "")];
+        for ((rest, value), state_id) in contents.into_iter().zip([0, 1, 2, 2, 3]) {
+            let key_hex =
+                if state_id == 3 { key_hex.replace("026B 02 036E73 03", "026B 036E73") } else { key_hex.into() };
+            let timestamp = if state_id == 3 { "7FFFFFFFFFFFFFFF" } else { "" };
+            let (key, value) = (unhex(&format!("{timestamp} {key_hex} {rest}")), unhex(value));
+            let decoder = StateDecoder::of(&header, state_id).unwrap();
+            let group = (0..128)
+                .map(KeyGroup)
+                .find(|group| decoder.judged_parts(&Entry::of_pair(state_id, *group, max(128), &key, &value)).is_ok());
+            let entry = Entry::of_pair(state_id, group.unwrap(), max(128), &key, &value);
+            let mut usual = 0;
+            damaged(&entry, |entry| {
+                let judged = decoder.judged_parts(entry).and_then(|parts| parts.read::<Value>());
+                let is_usual = decoder.has_usual(entry);
+                assert!(!is_usual || judged.is_ok(), "{entry:?}: {judged:?}");
+                usual += usize::from(is_usual);
+                if let Some(parts) = decoder.usual_parts(entry) {
+                    let read = parts.read::<Value>().map_err(|error| error.to_string());
+                    assert_eq!(read, judged.map_err(|error| error.to_string()), "{entry:?}");
+                }
+            });
+            assert!(usual > 0 || matches!(header.key, Some(ref key) if *key == simple(Simple::Short)), "{entry:?}");
+        }
+    }
+}
+
 #[test]
 fn contradictions_are_refused() {
     let header = header(Simple::Int, Simple::VoidNamespace);

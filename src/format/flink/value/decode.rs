@@ -50,7 +50,10 @@ impl Snapshot {
 
     /// Reads one value in the form that the caller wants.
     pub(in crate::format::flink) fn read_as<F: Form>(&self, input: &mut Reader<'_>) -> Result<F> {
-        Decoder::new(input).value(&self.serializer, input)
+        match F::skim(&self.serializer, input) {
+            Some(skimmed) => Ok(skimmed),
+            None => Decoder::new(input).value(&self.serializer, input),
+        }
     }
 
     /// Reads a value that takes all that is left. Where its serializer [does not tell the end](Self::has_known_end) it is

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{RowKind, Value};
+use super::{RowKind, Usual, Value};
+use crate::codec::Reader;
+use crate::format::flink::entry::{Content, KeyedEntry};
 use crate::format::flink::primitive::JavaString;
+use crate::format::flink::serializer::TypeSerializer;
 
 /// What a decoder makes of the values it finds: [`Value`]s, or nothing where it only matters that they can be decoded. Both
 /// are decoded by the same code, so that they cannot disagree.
@@ -52,6 +55,18 @@ pub(crate) trait Form: Sized {
 
     /// A value whose bytes were checked already, so that they need not be read where nothing is kept.
     fn again(read: impl FnOnce() -> crate::Result<Self>) -> crate::Result<Self>;
+
+    /// Steps over a value of a usual type where nothing is kept; otherwise `None`, and then nothing was read.
+    #[inline]
+    fn skim(_serializer: &TypeSerializer, _input: &mut Reader<'_>) -> Option<Self> {
+        None
+    }
+
+    /// An entry of which nothing is kept, if it is usual; otherwise `None`.
+    #[inline]
+    fn skim_entry(_is_usual: impl FnOnce() -> bool) -> Option<KeyedEntry<Self>> {
+        None
+    }
 
     /// A value that was decoded already.
     #[inline]
@@ -228,6 +243,20 @@ impl Form for Checked {
     #[inline]
     fn again(_read: impl FnOnce() -> crate::Result<Self>) -> crate::Result<Self> {
         Ok(Checked)
+    }
+
+    #[inline]
+    fn skim(serializer: &TypeSerializer, input: &mut Reader<'_>) -> Option<Self> {
+        let mut usual = Usual::new(input.rest());
+        usual.skip(serializer)?;
+        let length = input.remaining().saturating_sub(usual.rest().len());
+        input.raw(length, "value").ok().map(|_| Checked)
+    }
+
+    #[inline]
+    fn skim_entry(is_usual: impl FnOnce() -> bool) -> Option<KeyedEntry<Self>> {
+        let entry = KeyedEntry { key: Checked, namespace: Checked, content: Content::Value(Checked) };
+        is_usual().then_some(entry)
     }
 
     #[inline]

@@ -14,6 +14,7 @@ mod sql;
 mod sql_encode;
 mod time;
 mod typed;
+mod usual;
 mod whole;
 
 pub(crate) use fit::{fit, fit_sql};
@@ -21,6 +22,7 @@ pub(crate) use form::{Checked, Form};
 pub use number::{BigDecimal, BigInteger};
 pub use time::{LocalDate, LocalTime};
 pub use typed::from_value;
+pub(crate) use usual::{Usual, bit};
 pub(crate) use whole::Stored;
 pub(in crate::format::flink) use whole::Whole;
 

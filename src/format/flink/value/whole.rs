@@ -1,6 +1,6 @@
 //! Values that take all the bytes they are given.
 
-use super::{Form, Value};
+use super::{Form, Usual, Value};
 use crate::codec::Reader;
 use crate::error::{ErrorKind, Result};
 use crate::format::flink::serializer::{Simple, Snapshot, TypeSerializer};
@@ -22,6 +22,21 @@ impl<'h> Whole<'h> {
             _ => (snapshot, false),
         };
         Whole { snapshot: inner, timed, known_end: inner.has_known_end() }
+    }
+
+    /// What follows a usual value.
+    #[inline]
+    pub(in crate::format::flink) fn skip_usual<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let mut input = Usual::new(bytes);
+        if self.timed {
+            input.array::<8>()?;
+            input = Usual::new(input.rest());
+        }
+        if !self.known_end {
+            return None;
+        }
+        input.skip(&self.snapshot.serializer)?;
+        Some(input.rest())
     }
 
     #[inline]
@@ -65,18 +80,17 @@ impl<'e> Stored<'e> {
     }
 
     /// A value whose bytes are all of `bytes`.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test-util"))]
     pub(crate) fn of(serializer: &'e Snapshot, bytes: &'e [u8]) -> Self {
         Stored::new(Whole::of(serializer), Reader::new(bytes))
     }
 
-    /// The type, if it has no parameters and no time to live, and a reader of the value's bytes.
+    /// The serializer and all bytes of the value, unless there is time to live around it or only its own program can
+    /// interpret it.
     #[inline]
-    pub(crate) fn simple(&self) -> Option<(Simple, Reader<'e>)> {
-        match self.serializer.snapshot.serializer {
-            TypeSerializer::Simple(simple) if !self.serializer.timed => Some((simple, self.input.clone())),
-            _ => None,
-        }
+    pub(crate) fn known(&self) -> Option<(&'e TypeSerializer, &'e [u8])> {
+        let Whole { snapshot, timed, known_end } = self.serializer;
+        (known_end && !timed).then(|| (&snapshot.serializer, self.input.rest()))
     }
 
     /// The moment of the last access, if there is time to live, and the value without it.
