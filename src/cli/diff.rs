@@ -24,7 +24,8 @@ use super::states::{Reader, State, States, Wanted};
 const AFTER_HELP: &str = "\
 Entries are compared as they are shown: by operator, state, key, namespace and user key, and for timers the moment. The \
 format does not matter: a canonical snapshot and one of a backend's own with the same state have no difference. Snapshots \
-of millpond and of Apache Flink can be compared with each other, where rows and tuples are shown differently.
+of millpond and of Apache Flink can be compared with each other: Flink's two queues of timers are one state then, rows and tuples are \
+shown differently, and what an import carries as state named flink/... has no counterpart.
 
 Elements of operator lists have no keys: they are compared as a bag, whatever subtasks they are in. Broadcast state, of which every \
 subtask has all, is compared as one.
@@ -104,8 +105,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let (old, new) = (Location::find(&arguments.old)?, Location::find(&arguments.new)?);
     let (opened_old, opened_new) = (old.open_any(&arguments.access)?, new.open_any(&arguments.access)?);
     let wanted = Wanted { operator: arguments.operator.as_deref(), state: arguments.state.as_deref() };
-    let old_states = States::of(&opened_old, wanted).map_err(|error| old.failure(&error))?;
-    let new_states = States::of(&opened_new, wanted).map_err(|error| new.failure(&error))?;
+    let mut old_states = States::all(&opened_old).map_err(|error| old.failure(&error))?;
+    let mut new_states = States::all(&opened_new).map_err(|error| new.failure(&error))?;
+    for states in [&mut old_states, &mut new_states] {
+        if old.origin != new.origin {
+            states.join_queues();
+        }
+        states.keep(wanted);
+    }
+    if old_states.is_empty() && new_states.is_empty() {
+        wanted.check_found()?;
+    }
     let scratch = Scratch::later_in(arguments.scratch.clone().unwrap_or_else(std::env::temp_dir));
     let mut sorter = Sorter::new(Some(&scratch), arguments.memory);
     let mut report = Report { equal: true, states: Vec::new() };

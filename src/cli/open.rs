@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use millpond::Error;
 use millpond::flink::{self, Directory};
 use millpond::format::flink::Roots;
 use millpond::snapshot::{SnapshotReader, Trust};
 use millpond::storage::layout::{self, MANIFEST_NAME, SnapshotDirectory};
 use millpond::storage::{Blob, CommitOutcome, LocalStorage, ObjectInfo, ObjectPath, ObjectWriter, Storage};
+use millpond::{Error, ErrorKind};
 
 use super::failure::Failure;
 
@@ -123,7 +123,15 @@ impl Location {
     /// Opens a snapshot of ours.
     pub(super) fn open(&self) -> Result<SnapshotReader, Failure> {
         self.check_own()?;
-        SnapshotReader::open(Arc::clone(&self.storage), self.directory.clone()).map_err(|error| self.failure(&error))
+        SnapshotReader::open(Arc::clone(&self.storage), self.directory.clone()).map_err(|error| {
+            // Neither system's, so it is nobody's manifest, or its first bytes are damaged.
+            let is_foreign = error.kind() == ErrorKind::Corrupt && error.place().field == Some("magic");
+            let says = "this is no snapshot's metadata, or is damaged: it begins neither as millpond's does nor as Apache Flink's";
+            match error.place().file.clone() {
+                Some(file) if is_foreign => self.failure(&Error::corrupt(says).in_file(file).in_field("magic")),
+                _ => self.failure(&error),
+            }
+        })
     }
 
     /// Fails if the snapshot is not ours, and says who does the like for others.
@@ -168,6 +176,18 @@ impl Location {
         Ok(opened.beside(above).trust(trust).with_scratch(std::env::temp_dir()))
     }
 
+    /// Checks that nothing is written into the snapshot's own directory, where it would look like a part of it.
+    pub(super) fn check_outside(&self, path: &Path) -> Result<(), Failure> {
+        let named = |above: &Path| if above.as_os_str().is_empty() { PathBuf::from(".") } else { above.to_path_buf() };
+        let above = path.ancestors().skip(1).find_map(|above| fs::canonicalize(named(above)).ok());
+        let inside = above.is_some_and(|above| above.starts_with(&self.path));
+        if !inside {
+            return Ok(());
+        }
+        let (path, own) = (path.display(), self.path.display());
+        Err(Failure::usage(format!("{path} lies in the snapshot {own} itself; name a directory outside of it")))
+    }
+
     /// Whether there is a file of this name in the storage.
     pub(super) fn has(&self, file: &Path) -> bool {
         self.root.join(file).exists()
@@ -198,21 +218,33 @@ pub(super) struct NewSnapshot {
 }
 
 impl NewSnapshot {
-    /// Takes a path apart whose parent must be there.
-    pub(super) fn find(path: &Path) -> Result<Self, Failure> {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    /// Takes a path apart whose parent must be there, and where there is nothing yet, or an empty directory. It must not lie in
+    /// the directory of `source`.
+    pub(super) fn find(path: &Path, source: &Location) -> Result<Self, Failure> {
+        let shown = path.display();
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+            Failure::usage(format!("{shown} cannot be the name of a snapshot's directory: its last part is no text"))
+        })?;
         let directory = ObjectPath::parse(name).map_err(|error| {
-            let message = format!("{} cannot be the name of a snapshot's directory", path.display());
+            let message = format!("{shown} cannot be the name of a snapshot's directory");
             Failure::misfit(&Error::invalid_input(message).because(error))
         })?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let root = fs::canonicalize(parent).map_err(|error| cannot_open(parent, error))?;
-        if root.join(name).is_file() {
-            let message = format!("{} is a file; name a directory that does not exist", path.display());
-            return Err(Failure::misfit(&Error::invalid_input(message)));
+        let path = root.join(name);
+        if path.is_file() {
+            return Err(Failure::usage(format!("{shown} is a file; name a directory that does not exist")));
         }
+        if path.join(MANIFEST_NAME).exists() {
+            return Err(Failure::usage(format!("{shown} is a snapshot already; name a directory that does not exist")));
+        }
+        // What cannot be listed cannot be written to either, which is said then.
+        if fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Failure::usage(format!("{shown} is not empty; name a directory that does not exist")));
+        }
+        source.check_outside(&path)?;
         let storage = LocalStorage::open(&root).map_err(|error| Failure::unreadable(&error))?;
-        Ok(NewSnapshot { storage: Arc::new(storage), directory, path: root.join(name), root })
+        Ok(NewSnapshot { storage: Arc::new(storage), directory, path, root })
     }
 }
 

@@ -66,6 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     if arguments.moves && source.manifest().kind != SnapshotKind::Savepoint {
         return Err(Failure::usage("only a savepoint can be moved; copy the checkpoint, it belongs to its job"));
     }
+    location.check_outside(&arguments.destination)?;
     let (storage, directory, root) = destination(&arguments.destination)?;
     let failed = |error: &Error| Failure::reading(error, &root);
     if !storage.list(Some(&directory)).map_err(|error| failed(&error))?.is_empty() {

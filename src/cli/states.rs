@@ -1,5 +1,6 @@
 //! The states of a snapshot, whichever system wrote it.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -11,13 +12,33 @@ use millpond::key_group::{KeyGroupRange, MaxParallelism};
 use millpond::snapshot::{self, Entry};
 use millpond::{Error, flink};
 
+use super::failure::Failure;
 use super::open::Opened;
+
+/// How Flink begins the names of queues of timers, by their clock.
+const QUEUES: [&str; 2] = ["_timer_state/event_", "_timer_state/processing_"];
 
 /// Which states are asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'w> {
     pub(super) operator: Option<&'w str>,
     pub(super) state: Option<&'w str>,
+}
+
+impl Wanted<'_> {
+    /// An error if something was asked for, which is to be called where nothing was found.
+    pub(super) fn check_found(self) -> Result<(), Failure> {
+        match (self.operator, self.state) {
+            (None, None) => Ok(()),
+            (Some(operator), None) => {
+                Err(Failure::usage(format!("there is no operator {operator:?} with states; see millpond inspect")))
+            }
+            (None, Some(state)) => Err(Failure::usage(format!("there is no state {state:?}; see millpond inspect"))),
+            (Some(operator), Some(state)) => {
+                Err(Failure::usage(format!("operator {operator:?} has no state {state:?}; see millpond inspect")))
+            }
+        }
+    }
 }
 
 /// One state.
@@ -27,6 +48,8 @@ pub(super) struct State {
     /// How the operator is called.
     pub(super) operator: String,
     pub(super) name: String,
+    /// The names of all states that are read for this one, if not its own: see [`States::join_queues`].
+    pub(super) queues: Vec<String>,
     pub(super) kind: StateKind,
     pub(super) max_parallelism: MaxParallelism,
     /// By what keys are assigned to key groups: the name of a hash, and of Java's hash codes the type.
@@ -41,8 +64,15 @@ pub(super) struct States(Vec<State>);
 type Visitor<'v> = dyn FnMut(Entry) -> millpond::Result<ControlFlow<()>> + 'v;
 
 impl States {
+    /// Those that are asked for.
     pub(super) fn of(opened: &Opened, wanted: Wanted<'_>) -> millpond::Result<Self> {
-        let mut states = match opened {
+        let mut states = Self::all(opened)?;
+        states.keep(wanted);
+        Ok(states)
+    }
+
+    pub(super) fn all(opened: &Opened) -> millpond::Result<Self> {
+        let mut states: Vec<State> = match opened {
             Opened::Millpond(snapshot) => {
                 let operators = snapshot.operators();
                 operators.flat_map(|operator| own_states(&operator)).collect()
@@ -55,14 +85,43 @@ impl States {
                 states
             }
         };
-        states.retain(|state: &State| {
+        states.sort_by(|a, b| (a.id, &a.name).cmp(&(b.id, &b.name)));
+        Ok(States(states))
+    }
+
+    /// Forgets those that are not asked for.
+    pub(super) fn keep(&mut self, wanted: Wanted<'_>) {
+        self.0.retain(|state: &State| {
             let is_operator = |name: &str| {
                 state.operator == name || OperatorId::from_uid(name) == state.id || state.id.to_string() == name
             };
             wanted.operator.is_none_or(is_operator) && wanted.state.is_none_or(|name| state.name == name)
         });
-        states.sort_by(|a, b| (a.id, &a.name).cmp(&(b.id, &b.name)));
-        Ok(States(states))
+    }
+
+    /// Makes one state of the two queues of timers that Flink has, one for each clock, as millpond has them: timers of either are told
+    /// by their clock.
+    pub(super) fn join_queues(&mut self) {
+        let mut joined: Vec<State> = Vec::new();
+        for mut state in std::mem::take(&mut self.0) {
+            let plain = QUEUES.iter().find_map(|prefix| state.name.strip_prefix(prefix)).map(str::to_owned);
+            let Some(plain) = plain.filter(|_| state.kind == StateKind::Timer) else {
+                joined.push(state);
+                continue;
+            };
+            let queue = std::mem::replace(&mut state.name, plain);
+            match joined
+                .iter_mut()
+                .find(|other| other.id == state.id && other.name == state.name && !other.queues.is_empty())
+            {
+                Some(other) => other.queues.push(queue),
+                None => {
+                    state.queues.push(queue);
+                    joined.push(state);
+                }
+            }
+        }
+        self.0 = joined;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -103,6 +162,7 @@ fn own_states(operator: &millpond::snapshot::OperatorReader<'_>) -> Vec<State> {
         id: description.id,
         operator: description.label(),
         name: state.name.clone(),
+        queues: Vec::new(),
         kind: state.kind,
         max_parallelism: description.max_parallelism,
         key_groups_by: match &description.assignment {
@@ -126,6 +186,7 @@ fn flink_states(operator: &millpond::flink::OperatorReader<'_>) -> millpond::Res
         id: operator.description().id,
         operator: operator.label(),
         name,
+        queues: Vec::new(),
         kind,
         max_parallelism: operator.max_parallelism(),
         key_groups_by: by_hash_code(key.as_ref()),
@@ -137,7 +198,7 @@ fn flink_states(operator: &millpond::flink::OperatorReader<'_>) -> millpond::Res
 #[derive(Debug)]
 pub(super) enum Reader<'o> {
     Millpond(snapshot::StateReader<'o>),
-    Flink(Box<flink::StateReader<'o>>),
+    Flink(Vec<flink::StateReader<'o>>),
 }
 
 impl State {
@@ -151,7 +212,9 @@ impl State {
             }
             Opened::Flink(snapshot) => {
                 let operator = snapshot.operator_by_id(self.id).ok_or_else(missing)?;
-                operator.state_of_kind(&self.name, self.kind).map(|state| Reader::Flink(Box::new(state)))
+                let names = if self.queues.is_empty() { std::slice::from_ref(&self.name) } else { &self.queues };
+                let states = names.iter().map(|name| operator.state_of_kind(name, self.kind));
+                states.collect::<millpond::Result<_>>().map(Reader::Flink)
             }
         }
     }
@@ -163,8 +226,21 @@ impl Reader<'_> {
         match (self, groups) {
             (Reader::Millpond(state), None) => state.entries(visit),
             (Reader::Millpond(state), Some(groups)) => state.clone().in_groups(groups).entries(visit),
-            (Reader::Flink(state), None) => state.entries(visit),
-            (Reader::Flink(state), Some(groups)) => state.entries_in(groups, visit),
+            (Reader::Flink(states), groups) => {
+                let has_stopped = Cell::new(false);
+                let mut visit = |entry: Entry| {
+                    let flow = visit(entry)?;
+                    has_stopped.set(flow.is_break());
+                    Ok(flow)
+                };
+                for state in states.iter().take_while(|_| !has_stopped.get()) {
+                    match groups {
+                        None => state.entries(&mut visit)?,
+                        Some(groups) => state.entries_in(groups, &mut visit)?,
+                    }
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -178,10 +254,27 @@ mod tests {
             id: OperatorId::from_uid("operator"),
             operator: "operator".to_owned(),
             name: name.to_owned(),
+            queues: Vec::new(),
             kind,
             max_parallelism: MaxParallelism::new(128).unwrap(),
             key_groups_by: "flink Long".to_owned(),
         }
+    }
+
+    #[test]
+    fn the_queues_of_both_clocks_are_one_state() {
+        let other = state("_timer_state/event_x", StateKind::Value);
+        let mut states = States(vec![
+            state("_timer_state/event_x", StateKind::Timer),
+            other.clone(),
+            state("_timer_state/processing_x", StateKind::Timer),
+            state("_timer_state/event_y", StateKind::Timer),
+        ]);
+        states.join_queues();
+        let queues = |names: &[&str]| names.iter().map(|name| format!("_timer_state/{name}")).collect();
+        let x = State { queues: queues(&["event_x", "processing_x"]), ..state("x", StateKind::Timer) };
+        let y = State { queues: queues(&["event_y"]), ..state("y", StateKind::Timer) };
+        assert_eq!(states.0, [x, other, y]);
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn mistakes_have_their_exit_codes() {
     std::fs::create_dir(&destination).unwrap();
     std::fs::write(destination.join("notes"), "mine").unwrap();
     let error = run(&source, &destination, &["--to", "canonical"]).error(2);
-    assert!(error.contains("something else"), "{error}");
+    assert!(error.contains("is not empty"), "{error}");
     std::fs::write(base.path().join("file"), "mine").unwrap();
     assert!(run(&source, &base.path().join("file"), &["--to", "canonical"]).error(2).contains("is a file"));
 }

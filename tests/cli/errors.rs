@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{millpond, sample};
+use super::{command, millpond, sample};
 
 #[test]
 fn what_the_snapshot_does_not_have_is_answered_with_what_it_has() {
@@ -191,4 +191,69 @@ fn help_teaches_and_the_version_is_told() {
     assert_eq!(millpond(&["--version"]).output(), format!("millpond {}\n", env!("CARGO_PKG_VERSION")));
     let ran = millpond::<&str>(&[]);
     assert!(ran.code == 2 && ran.stderr.contains("Usage:"), "{ran:?}");
+}
+
+#[test]
+fn nothing_is_written_into_the_snapshot_that_is_read() {
+    let base = tempfile::tempdir().unwrap();
+    let snapshot = sample::write(base.path(), 1, sample::CANONICAL);
+    let before = sample::files(&snapshot);
+    let (from, to) = (snapshot.to_str().unwrap(), snapshot.join("inside"));
+    let to = to.to_str().unwrap();
+    let cases: [&[&str]; 5] = [
+        &["convert", from, to, "--to", "native-heap"],
+        &["convert", from, to, "--to", "flink-canonical"],
+        &["export", from, "--to", "parquet", "--output", to],
+        &["export", from, "--output", to],
+        &["relocate", from, to],
+    ];
+    for arguments in cases {
+        let error = millpond(arguments).error(2);
+        assert!(error.contains("lies in the snapshot"), "{arguments:?}: {error}");
+        assert_eq!(sample::files(&snapshot), before, "{arguments:?}");
+    }
+    // Also where the path does not say so.
+    let ran = command().current_dir(&snapshot).args(["export", ".", "--output", "inside"]).output().unwrap();
+    assert_eq!((ran.status.code(), sample::files(&snapshot)), (Some(2), before));
+}
+
+#[test]
+fn a_directory_with_something_in_it_becomes_no_snapshot() {
+    let base = tempfile::tempdir().unwrap();
+    let snapshot = sample::write(base.path(), 1, sample::CANONICAL);
+    let to = base.path().join("mine");
+    std::fs::create_dir(&to).unwrap();
+    std::fs::write(to.join("notes"), "mine").unwrap();
+    for form in ["canonical", "flink-canonical"] {
+        let arguments = ["convert", snapshot.to_str().unwrap(), to.to_str().unwrap(), "--to", form];
+        assert!(millpond(&arguments).error(2).contains("is not empty"), "{form}");
+    }
+    assert_eq!(sample::files(&to).len(), 1);
+    let error = millpond(&["convert", snapshot.to_str().unwrap(), to.to_str().unwrap(), "--to", "what"]).error(2);
+    assert!(error.contains("native-rocksdb, flink-canonical, flink"), "{error}");
+}
+
+#[test]
+fn what_is_asked_for_and_not_there_is_no_equality() {
+    let base = tempfile::tempdir().unwrap();
+    let snapshot = sample::write(base.path(), 1, sample::CANONICAL);
+    let snapshot = snapshot.to_str().unwrap();
+    for more in [&["-o", "nope"][..], &["-s", "nope"], &["-o", "flights", "-s", "nope"]] {
+        for command in [&["diff", snapshot, snapshot][..], &["export", snapshot]] {
+            let error = millpond(&[command, more].concat()).error(2);
+            assert!(error.contains("\"nope\"") && error.contains("see millpond inspect"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_no_metadata_is_called_so() {
+    let base = tempfile::tempdir().unwrap();
+    for bytes in [&b""[..], b"I", b"something else entirely"] {
+        std::fs::write(base.path().join("_metadata"), bytes).unwrap();
+        for command in ["inspect", "du", "export"] {
+            let error = millpond(&[command, base.path().to_str().unwrap()]).error(1);
+            assert!(error.contains("neither as millpond's does nor as Apache Flink's"), "{error}");
+        }
+    }
 }

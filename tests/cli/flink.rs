@@ -239,6 +239,12 @@ fn what_is_converted_shows_the_same_entries_and_has_no_difference() {
         let report = millpond(&["diff", &to("a"), &to(name), "--trusted", "--json"]);
         assert_eq!((report.code, &report.json()["equal"]), (0, &json!(true)), "{format}: {}", report.stdout);
     }
+    // Timers, which Flink has in a queue for each clock, are the same, and so is all state that operators made.
+    for more in [&["-s", "window-timers"][..], &["-s", "window-contents"], &["-o", "a-win-session"]] {
+        let report = millpond(&[&["diff", &path(&fixture), &to("c"), "--trusted", "--json"], more].concat()).json();
+        let same = report["states"].as_array().unwrap().iter().map(|state| state["same"].as_u64().unwrap());
+        assert!(report["equal"] == true && same.sum::<u64>() > 0, "{more:?}: {report}");
+    }
     let count = |path: &str| millpond(&["export", path]).json_lines().len();
     let expected: u64 = keyed_states(&fixture).iter().map(|(_, _, count)| count).sum();
     assert!(count(&path(&fixture)) as u64 >= expected && expected > 0);

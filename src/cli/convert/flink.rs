@@ -78,7 +78,7 @@ struct Json<'r> {
 
 pub(super) fn run(arguments: &Arguments, form: Form) -> Result<Outcome, Failure> {
     let location = Location::find(&arguments.source)?;
-    let new = NewSnapshot::find(&arguments.destination)?;
+    let new = NewSnapshot::find(&arguments.destination, &location)?;
     let scratch = arguments.scratch.clone().unwrap_or_else(|| new.root.clone());
     let source = match location.open_any(&arguments.access)? {
         Opened::Flink(source) => Opened::Flink(source.with_scratch(&scratch)),

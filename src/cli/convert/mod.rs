@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
+use millpond::Error;
 use millpond::clock::{Clock, SystemClock};
 use millpond::codec::Compression;
 use millpond::convert::{Destination, Edits, Format, Options, Phase, Progress as Done, StateName, convert};
@@ -117,13 +118,16 @@ enum Goal {
 }
 
 impl FromStr for Goal {
-    type Err = millpond::Error;
+    type Err = String;
 
-    fn from_str(name: &str) -> millpond::Result<Self> {
+    fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "flink" => Ok(Goal::Flink(Form::AsIs)),
             "flink-canonical" => Ok(Goal::Flink(Form::Canonical)),
-            name => name.parse().map(Goal::Own),
+            name => name
+                .parse()
+                .map(Goal::Own)
+                .map_err(|error: Error| format!("{}, flink-canonical, flink", error.message())),
         }
     }
 }
@@ -137,7 +141,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 
 fn run_own(arguments: &Arguments, to: Format) -> Result<Outcome, Failure> {
     let location = Location::find(&arguments.source)?;
-    let new = NewSnapshot::find(&arguments.destination)?;
+    let new = NewSnapshot::find(&arguments.destination, &location)?;
     let options = options(arguments, to, &new.root);
     #[cfg(feature = "rocksdb")]
     let imported;

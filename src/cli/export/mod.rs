@@ -116,8 +116,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let opened = location.open_any(&arguments.access)?;
     let wanted = Wanted { operator: arguments.operator.as_deref(), state: arguments.state.as_deref() };
     let states = States::of(&opened, wanted).map_err(|error| location.failure(&error))?;
-    if states.is_empty() && (wanted.operator.is_some() || wanted.state.is_some()) {
-        return Err(Failure::usage("the snapshot has no such operator or state; see millpond inspect"));
+    if states.is_empty() {
+        wanted.check_found()?;
+    }
+    if let Some(output) = &arguments.output {
+        location.check_outside(output)?;
     }
     let source = Source { location: &location, opened: &opened, states: &states };
     match (arguments.to, &arguments.output) {

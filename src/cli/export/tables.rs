@@ -197,7 +197,7 @@ impl Export<'_> {
 
     /// What the file says about itself.
     fn metadata(&self, layout: &Layout) -> Result<Vec<KeyValue>, Failure> {
-        let State { id, operator, name, kind, max_parallelism, key_groups_by } = self.state;
+        let State { id, operator, name, kind, max_parallelism, key_groups_by, .. } = self.state;
         let source = match self.opened {
             Opened::Millpond(_) => "millpond".to_owned(),
             Opened::Flink(snapshot) => {
@@ -272,6 +272,7 @@ mod tests {
             id: OperatorId::from_uid(operator),
             operator: operator.to_owned(),
             name: name.to_owned(),
+            queues: Vec::new(),
             kind: StateKind::Value,
             max_parallelism: MaxParallelism::new(128).unwrap(),
             key_groups_by: "xxh3".to_owned(),

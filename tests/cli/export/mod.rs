@@ -271,7 +271,7 @@ fn names_of_states_stay_inside_the_directory() {
     let one = check(&snapshot, &["--state".to_owned(), "a/b".to_owned()], "one state");
     assert!(files.contains(&one["files"][0]), "{one}");
     let none = millpond(&["export", snapshot.to_str().unwrap(), "-s", "c", "--to", "parquet", "--output", "unused"]);
-    assert!(none.error(2).contains("no such operator or state"));
+    assert!(none.error(2).contains("there is no state \"c\""));
 }
 
 #[test]
