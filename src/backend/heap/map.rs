@@ -1,15 +1,13 @@
-//! Map state on the heap: a hash map per key and namespace.
+//! Map state on the heap: a map per key and namespace.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
-
 use super::content::{Content, Expiry, Liveness, Takeover};
 use super::stamp::{Cell, Stamp, Touched, Untimed};
-use super::table::{Slot, TableHasher};
+use super::table::Slot;
 use super::typed::TypedState;
+use super::user_map::UserMap;
 use crate::backend::registration::{SharedSerializer, as_is_only};
 use crate::backend::{Data, Key};
 use crate::codec::{Reader, Writer};
@@ -19,7 +17,7 @@ use crate::serializer::Compatibility;
 use crate::state::MapState;
 
 /// The map of one key and namespace; never empty in the table.
-pub(super) type UserMap<U, V, S> = HashMap<U, Cell<V, S>, TableHasher>;
+pub(super) type Cells<U, V, S> = UserMap<U, Cell<V, S>>;
 
 /// The content of map state.
 pub(super) struct Mapped<U, V, S> {
@@ -41,8 +39,8 @@ impl<U, V, S> Clone for Mapped<U, V, S> {
 }
 
 /// The entries that are not expired.
-pub(super) fn live<'a, U, V, S: Stamp>(
-    map: &'a UserMap<U, V, S>,
+pub(super) fn live<'a, U: Key, V, S: Stamp>(
+    map: &'a Cells<U, V, S>,
     liveness: &Liveness,
 ) -> impl Iterator<Item = (&'a U, &'a Cell<V, S>)> {
     let liveness = *liveness;
@@ -58,7 +56,7 @@ where
     /// Reads a value and inserts it under a user key that must be new.
     fn insert(
         &self,
-        stored: &mut UserMap<U, V, S>,
+        stored: &mut Cells<U, V, S>,
         user_key: U,
         takeover: &Takeover<'_>,
         input: &mut Reader<'_>,
@@ -78,7 +76,7 @@ where
     V: Data,
     S: Stamp,
 {
-    type Stored = UserMap<U, V, S>;
+    type Stored = Cells<U, V, S>;
     type Pair<'a> = &'a Cell<V, S>;
 
     fn compatibility(&self, written: &StateMeta) -> Compatibility {
@@ -153,7 +151,7 @@ where
     fn expire(&self, stored: &mut Self::Stored, liveness: &Liveness) -> Expiry {
         let before = stored.len();
         if S::TIMED {
-            stored.retain(|_, cell| liveness.is_live(cell.stamp));
+            stored.retain(|cell| liveness.is_live(cell.stamp));
         }
         Expiry::of(before, stored.len())
     }
@@ -212,7 +210,7 @@ where
             map.insert(user_key, cell);
             return;
         }
-        let mut map = UserMap::with_hasher(TableHasher::default());
+        let mut map = UserMap::default();
         map.insert(user_key, cell);
         self.table.set(slot, map);
     }
@@ -228,23 +226,12 @@ where
             }
             return;
         };
-        match map.entry(user_key) {
-            Entry::Occupied(occupied) => {
-                occupied.replace_entry_with(|_, cell| {
-                    let seen = shows_expired || liveness.is_live(cell.stamp);
-                    let mut value = seen.then_some(cell.value);
-                    change(&mut value);
-                    value.map(|value| Cell { value, stamp: S::at(now_ms) })
-                });
-            }
-            Entry::Vacant(vacant) => {
-                let mut value = None;
-                change(&mut value);
-                if let Some(value) = value {
-                    vacant.insert(Cell { value, stamp: S::at(now_ms) });
-                }
-            }
-        }
+        map.update(user_key, |cell| {
+            let seen = cell.filter(|cell| shows_expired || liveness.is_live(cell.stamp));
+            let mut value = seen.map(|cell| cell.value);
+            change(&mut value);
+            value.map(|value| Cell { value, stamp: S::at(now_ms) })
+        });
         if map.is_empty() {
             self.clear(slot, now_ms);
         }
@@ -253,7 +240,7 @@ where
     #[inline(always)]
     fn remove(&mut self, slot: Slot<'_, K, N>, now_ms: i64, user_key: &U) {
         // Looked up first: changing a map that a snapshot holds copies it.
-        let present = self.table.get(slot).is_some_and(|map| map.contains_key(user_key));
+        let present = self.table.get(slot).is_some_and(|map| map.get(user_key).is_some());
         if present && let Some(map) = self.table.get_mut(slot) {
             map.remove(user_key);
             if map.is_empty() {
@@ -269,7 +256,7 @@ where
         now_ms: i64,
     ) -> impl Iterator<Item = (&'s U, &'s V)> + use<'s, K, N, U, V, S> {
         let (liveness, shows_expired) = (self.liveness(now_ms), self.shows_expired());
-        let cells = self.table.get(slot).into_iter().flatten();
+        let cells = self.table.get(slot).into_iter().flat_map(UserMap::iter);
         cells
             .filter(move |(_, cell)| shows_expired || liveness.is_live(cell.stamp))
             .map(|(user_key, cell)| (user_key, &cell.value))
@@ -281,7 +268,7 @@ where
             && self.touches_on_read()
             && let Some(map) = self.table.get_mut(slot)
         {
-            map.values_mut().filter(|cell| liveness.is_live(cell.stamp)).for_each(|cell| cell.stamp = S::at(now_ms));
+            map.cells_mut().filter(|cell| liveness.is_live(cell.stamp)).for_each(|cell| cell.stamp = S::at(now_ms));
         }
     }
 

@@ -24,6 +24,7 @@ mod state;
 mod table;
 mod timer;
 mod typed;
+mod user_map;
 mod value;
 mod visit;
 
