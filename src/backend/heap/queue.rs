@@ -2,16 +2,16 @@
 //!
 //! Timers come up in the order of time, and most are set for later than the next one that is due. The queue makes use of
 //! that. Timers no later than the *front moment* lie in a small binary heap that knows the whole firing order. All others
-//! lie unsorted in buckets, by the highest bit in which their moment differs from the front moment; so a lower bucket holds
-//! earlier timers only. When the heap is empty, a moment of the lowest bucket becomes the front moment, and the timers of
-//! that bucket move to the heap or to lower buckets: its earliest moment, or its latest if it holds few timers, which then
-//! all move to the heap.
+//! lie unsorted in buckets, by the highest hexadecimal digit in which their moment differs from the front moment, and by
+//! that digit of theirs; so a lower bucket holds earlier timers only. When the heap is empty, a moment of the lowest bucket
+//! becomes the front moment, and the timers of that bucket move to the heap or to lower buckets: its earliest moment, or
+//! its latest if it holds few timers, which then all move to the heap.
 //!
 //! Deleting a timer leaves its entry behind. Dead entries are dropped when they move to the heap, or when they come up; the
 //! caller knows which timers are set. Asking for every timer that moves also brings what removing it will need from memory
 //! at once for all of them, instead of one after another.
 //!
-//! Setting a timer appends to a vector. Until it fires, a timer moves at most once per bucket below its first one, from one
+//! Setting a timer appends to a vector. Until it fires, a timer moves at most once per digit below its first one, from one
 //! vector to the end of another, which costs little because memory is walked in order. Now and then a call moves many at
 //! once, as it does when a vector grows.
 
@@ -26,11 +26,17 @@ use crate::error::Result;
 use crate::serializer::Serializer;
 use crate::state::TimeDomain;
 
+/// Bits of a digit.
+const DIGIT_BITS: u32 = 4;
+
+/// Digits of a moment, and the values of one: both sixteen.
+const DIGITS: usize = 16;
+
 /// Largest bucket that moves to the front as a whole.
 const WHOLE: usize = 64;
 
 /// Largest bucket whose memory is kept when it is emptied.
-const KEPT_CAPACITY: usize = 1024;
+const KEPT_CAPACITY: usize = 256;
 
 /// What a timer waits for, besides its key: acts as the namespace of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,10 +120,12 @@ pub(super) struct Queue<K, N> {
     /// Timers up to the front moment.
     front: BinaryHeap<Reverse<Ordered<K, N>>>,
     front_moment: u64,
-    /// One per bit.
+    /// One per digit and value of it, lowest digit first.
     buckets: Vec<Vec<Due<K, N>>>,
-    /// The buckets that are not empty, one bit each.
-    occupied: u64,
+    /// The buckets that are not empty, one bit each, by digit.
+    occupied: [u16; DIGITS],
+    /// The digits that have buckets that are not empty, one bit each.
+    digits: u16,
     len: usize,
     /// Entries beyond one for each timer that is set.
     dead: usize,
@@ -125,8 +133,9 @@ pub(super) struct Queue<K, N> {
 
 impl<K, N> Default for Queue<K, N> {
     fn default() -> Self {
-        let buckets = std::iter::repeat_with(Vec::new).take(64).collect();
-        Queue { front: BinaryHeap::new(), front_moment: 0, buckets, occupied: 0, len: 0, dead: 0 }
+        let buckets = std::iter::repeat_with(Vec::new).take(DIGITS * DIGITS).collect();
+        let occupied = [0; DIGITS];
+        Queue { front: BinaryHeap::new(), front_moment: 0, buckets, occupied, digits: 0, len: 0, dead: 0 }
     }
 }
 
@@ -134,6 +143,12 @@ impl<K, N> Default for Queue<K, N> {
 #[inline]
 fn ordered(timestamp_ms: i64) -> u64 {
     timestamp_ms.cast_unsigned() ^ (1 << 63)
+}
+
+/// A digit or its value, to index with.
+#[inline]
+fn index(number: impl TryInto<usize>) -> usize {
+    number.try_into().unwrap_or(usize::MAX)
 }
 
 impl<K, N> Queue<K, N>
@@ -165,10 +180,13 @@ where
             self.front.push(Reverse(Ordered { due, bytes }));
             return Ok(());
         }
-        let bit = (moment ^ self.front_moment).ilog2();
-        if let Some(bucket) = usize::try_from(bit).ok().and_then(|bit| self.buckets.get_mut(bit)) {
+        let digit = (moment ^ self.front_moment).ilog2() / DIGIT_BITS;
+        let value = moment >> (digit * DIGIT_BITS) & 0xF;
+        let position = index(digit) * DIGITS + index(value);
+        if let (Some(bucket), Some(occupied)) = (self.buckets.get_mut(position), self.occupied.get_mut(index(digit))) {
             bucket.push(due);
-            self.occupied |= 1 << bit;
+            *occupied |= 1 << value;
+            self.digits |= 1 << digit;
         }
         Ok(())
     }
@@ -195,7 +213,7 @@ where
         bytes: &mut KeyBytes<'_, K, N>,
         is_set: impl Fn(&Due<K, N>) -> bool,
     ) -> Result<Option<i64>> {
-        while self.front.is_empty() && self.occupied != 0 {
+        while self.front.is_empty() && self.digits != 0 {
             self.refill(bytes, &is_set)?;
         }
         Ok(self.front.peek().map(|Reverse(next)| next.due.moment.timestamp_ms))
@@ -212,10 +230,16 @@ where
     /// Empties the lowest bucket into the front and lower buckets.
     #[inline(never)]
     fn refill(&mut self, bytes: &mut KeyBytes<'_, K, N>, is_set: &impl Fn(&Due<K, N>) -> bool) -> Result<()> {
-        let bit = self.occupied.trailing_zeros();
-        let Some(bucket) = usize::try_from(bit).ok().and_then(|bit| self.buckets.get_mut(bit)) else { return Ok(()) };
+        let digit = self.digits.trailing_zeros();
+        let Some(occupied) = self.occupied.get_mut(index(digit)) else { return Ok(()) };
+        let value = occupied.trailing_zeros();
+        *occupied &= !(1 << value);
+        if *occupied == 0 {
+            self.digits &= !(1 << digit);
+        }
+        let position = index(digit) * DIGITS + index(value);
+        let Some(bucket) = self.buckets.get_mut(position) else { return Ok(()) };
         let mut emptied = std::mem::take(bucket);
-        self.occupied &= !(1 << bit);
         let moments = emptied.iter().map(|due| ordered(due.moment.timestamp_ms));
         if emptied.len() <= WHOLE {
             self.front_moment = moments.max().unwrap_or(self.front_moment);
@@ -232,7 +256,7 @@ where
             outcome = outcome.and(self.place(due, bytes));
         }
         if emptied.capacity() <= KEPT_CAPACITY
-            && let Some(bucket) = usize::try_from(bit).ok().and_then(|bit| self.buckets.get_mut(bit))
+            && let Some(bucket) = self.buckets.get_mut(position)
         {
             *bucket = emptied;
         }
