@@ -171,7 +171,8 @@ impl Pair {
     fn change_map(&mut self, kind: u8, key: u64, argument: u64) -> Result<()> {
         let (mut at, maps) = (self.backend.key(&key)?, &mut self.model.maps);
         let mut map = at.map(&self.map)?;
-        let user_key = argument % 8;
+        // More than the heap backend keeps side by side.
+        let user_key = argument % 24;
         match kind {
             6 => {
                 maps.insert((key, user_key), argument);

@@ -30,7 +30,7 @@ pub(super) fn s_29_a_map_is_a_btree_map_while_it_changes(config: &BackendConfig)
     let mut backend = single(config);
     let handle = backend.register_map(&MAP).unwrap();
     let random = SeededRandom::new(29);
-    for size in [0, 1, 2, 127, 128, 129, 255, 256, 257] {
+    for size in [0, 1, 2, 15, 16, 17, 127, 128, 129, 255, 256, 257] {
         let key = format!("of {size}");
         let mut expected = BTreeMap::new();
         for number in 0..size {

@@ -161,7 +161,7 @@ where
     }
 
     /// Adds a timer. Where its key or namespace cannot be encoded, this fails or a later call does; the timer is lost.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, due: Due<K, N>, bytes: &mut KeyBytes<'_, K, N>) -> Result<()> {
         if self.len == 0 {
             // Nothing is left whose order the front moment keeps; from the lowest one, every timer goes into a bucket.
@@ -172,7 +172,7 @@ where
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn place(&mut self, due: Due<K, N>, bytes: &mut KeyBytes<'_, K, N>) -> Result<()> {
         let moment = ordered(due.moment.timestamp_ms);
         if moment <= self.front_moment {

@@ -128,6 +128,7 @@ impl<T> Shards<T> {
         Some(())
     }
 
+    #[inline(always)]
     fn grown(&mut self, hasher: impl Fn(&T) -> u64) {
         self.len += 1;
         if self.len > self.count() * TARGET {
@@ -136,6 +137,8 @@ impl<T> Shards<T> {
     }
 
     /// Adds one table and moves into it what now belongs there, all of it from one other table.
+    #[cold]
+    #[inline(never)]
     fn split(&mut self, hasher: impl Fn(&T) -> u64) {
         let added = self.count();
         let count = added + 1;

@@ -62,7 +62,7 @@ where
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn parts(&mut self, domain: TimeDomain) -> Parts<'_, K, N> {
         let queue = match domain {
             TimeDomain::Event => &mut self.event,
@@ -190,7 +190,7 @@ impl<K, N> TimersAt<'_, K, N>
 where
     N: Clone,
 {
-    #[inline]
+    #[inline(always)]
     fn moment(&self, domain: TimeDomain, timestamp_ms: i64) -> Moment<N> {
         Moment { domain, timestamp_ms, namespace: self.namespace.clone() }
     }
@@ -201,7 +201,7 @@ where
     K: Key,
     N: Key,
 {
-    #[inline]
+    #[inline(always)]
     fn register(&mut self, domain: TimeDomain, timestamp_ms: i64) -> Result<bool> {
         let moment = self.moment(domain, timestamp_ms);
         self.timers.register(self.group, self.key_hash, self.key, &moment)
