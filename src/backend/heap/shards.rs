@@ -12,11 +12,13 @@ const TARGET: usize = 8192;
 
 /// A set of hash tables that act as one. The caller hashes.
 ///
-/// The first table lies in the struct itself and the others behind it, so that small maps are found in one step.
+/// While there is only one table, it lies in the struct itself, so that small maps are found in one step.
 #[derive(Debug)]
 pub(super) struct Shards<T> {
-    first: HashTable<T>,
-    others: Vec<HashTable<T>>,
+    /// The table while there is only one; empty otherwise.
+    only: HashTable<T>,
+    /// The tables once there are several.
+    tables: Vec<HashTable<T>>,
     /// One less than the smallest power of two that is not below the number of tables.
     mask: usize,
     len: usize,
@@ -24,7 +26,7 @@ pub(super) struct Shards<T> {
 
 impl<T> Default for Shards<T> {
     fn default() -> Self {
-        Shards { first: HashTable::new(), others: Vec::new(), mask: 0, len: 0 }
+        Shards { only: HashTable::new(), tables: Vec::new(), mask: 0, len: 0 }
     }
 }
 
@@ -47,26 +49,24 @@ impl<T> Shards<T> {
     }
 
     fn count(&self) -> usize {
-        self.others.len() + 1
+        self.tables.len().max(1)
     }
 
     #[inline(always)]
     fn table(&self, hash: u64) -> &HashTable<T> {
         if self.mask == 0 {
-            return &self.first;
+            return &self.only;
         }
-        // Position 0 wraps around to none of the others.
-        let position = Self::position(hash, self.others.len() + 1, self.mask);
-        self.others.get(position.wrapping_sub(1)).unwrap_or(&self.first)
+        self.tables.get(Self::position(hash, self.tables.len(), self.mask)).unwrap_or(&self.only)
     }
 
     #[inline(always)]
     fn table_mut(&mut self, hash: u64) -> &mut HashTable<T> {
         if self.mask == 0 {
-            return &mut self.first;
+            return &mut self.only;
         }
-        let position = Self::position(hash, self.others.len() + 1, self.mask);
-        self.others.get_mut(position.wrapping_sub(1)).unwrap_or(&mut self.first)
+        let position = Self::position(hash, self.tables.len(), self.mask);
+        self.tables.get_mut(position).unwrap_or(&mut self.only)
     }
 
     #[inline(always)]
@@ -145,16 +145,19 @@ impl<T> Shards<T> {
         let mask = count.next_power_of_two() - 1;
         let origin = added & (mask >> 1);
         let mut moved = HashTable::new();
-        let split = self.others.get_mut(origin.wrapping_sub(1)).unwrap_or(&mut self.first);
+        if self.tables.is_empty() {
+            self.tables.push(std::mem::take(&mut self.only));
+        }
+        let split = self.tables.get_mut(origin).unwrap_or(&mut self.only);
         for entry in split.extract_if(|entry| Self::position(hasher(entry), count, mask) == added) {
             moved.insert_unique(hasher(&entry), entry, &hasher);
         }
-        self.others.push(moved);
+        self.tables.push(moved);
         self.mask = mask;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.first.iter().chain(self.others.iter().flatten())
+        self.only.iter().chain(self.tables.iter().flatten())
     }
 
     /// Looks at up to `budget` slots from `cursor` on, removing the entries that `keep` refuses; returns the cursor to go
@@ -167,7 +170,7 @@ impl<T> Shards<T> {
     ) -> Option<SweepCursor> {
         let SweepCursor { mut table, mut slot } = cursor;
         loop {
-            let swept = if table == 0 { &mut self.first } else { self.others.get_mut(table - 1)? };
+            let swept = if table == 0 && self.mask == 0 { &mut self.only } else { self.tables.get_mut(table)? };
             while slot < swept.num_buckets() {
                 if *budget == 0 {
                     return Some(SweepCursor { table, slot });
