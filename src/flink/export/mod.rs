@@ -16,6 +16,7 @@
 mod carried;
 mod check;
 mod counterpart;
+mod direct;
 mod edits;
 mod exporter;
 mod keyed;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::carried::is_carried;
 use super::counterpart::{self, Classes};
+use super::direct;
 use super::edits::{Plan, label};
 use super::report::{Outcome, StateReport};
 use crate::codec::{Reader, Writer};
@@ -59,6 +60,7 @@ enum Ids {
 }
 
 /// Serializers of the parts of an entry.
+#[derive(Clone, Copy)]
 struct Parts<'h> {
     key: &'h Snapshot,
     namespace: &'h Snapshot,
@@ -125,20 +127,16 @@ impl<'a> OwnKeyed<'a> {
     ) -> Result<()> {
         let groups = KeyGroupRange::new(group, group)?;
         let key = header.key.as_ref().ok_or_else(|| Error::internal("a header without a serializer of keys"))?;
-        let mut out = (Writer::new(), Writer::new());
+        let mut encoder = Encoder::default();
         // Each domain of timers is a state of its own, whose entries follow one another.
-        for domain in [0, 1] {
-            for state in &self.states {
-                if domain == 1 && matches!(state.ids, Ids::One(_)) {
-                    continue;
-                }
+        for is_event in [true, false] {
+            for state in self.states.iter().filter(|state| is_event || matches!(state.ids, Ids::Timers { .. })) {
+                let target = state.target(header, key, is_event)?;
                 let schema = Schema { key: self.key, state: state.meta };
                 state.reader.clone().in_groups(groups).pairs(|place, stored_key, stored_value| {
-                    let written = state
-                        .entry(header, key, &schema, domain, (stored_key, stored_value), &mut out)
-                        .map_err(|error| place.locate(error))?;
-                    if let Some(id) = written {
-                        visit(id, out.0.as_slice(), out.1.as_slice())?;
+                    let written = encoder.entry(&schema, target, is_event, stored_key, stored_value);
+                    if let Some(id) = written.map_err(|error| place.locate(error))? {
+                        visit(id, encoder.key.as_slice(), encoder.value.as_slice())?;
                     }
                     Ok(ControlFlow::Continue(()))
                 })?;
@@ -149,82 +147,112 @@ impl<'a> OwnKeyed<'a> {
 }
 
 impl OwnState<'_> {
+    /// Where the entries go, or the timers of a domain: the id, and the serializers of the parts. `None` where there is
+    /// nothing to go to.
+    fn target<'h>(
+        &self,
+        header: &'h KeyedHeader,
+        key: &'h Snapshot,
+        is_event: bool,
+    ) -> Result<Option<(u16, Parts<'h>)>> {
+        let id = match self.ids {
+            Ids::One(id) => Some(id),
+            Ids::Timers { event, processing } => {
+                if is_event {
+                    event
+                } else {
+                    processing
+                }
+            }
+        };
+        let Some(id) = id else { return Ok(None) };
+        let info = header.state(id).ok_or_else(|| Error::internal("a state that its header does not have"))?;
+        Ok(Some((id, Parts::of(key, info)?)))
+    }
+}
+
+/// Encodes entries as canonical files have them.
+#[derive(Default)]
+struct Encoder {
+    key: Writer,
+    value: Writer,
+    parts: [Writer; 3],
+}
+
+impl Encoder {
     /// Encodes an entry; the id of its state, or `None` where it is a timer of the other domain.
     fn entry(
-        &self,
-        header: &KeyedHeader,
-        key: &Snapshot,
+        &mut self,
         schema: &Schema<'_>,
-        domain: u8,
-        (stored_key, stored_value): (&[u8], &[u8]),
-        (key_out, value_out): &mut (Writer, Writer),
+        target: Option<(u16, Parts<'_>)>,
+        is_event: bool,
+        stored_key: &[u8],
+        stored_value: &[u8],
     ) -> Result<Option<u16>> {
         let parts = schema.split_key(stored_key)?;
-        let id = match (self.ids, parts.timer) {
-            (Ids::One(id), _) => id,
-            (Ids::Timers { event, processing }, Some((of, _))) => {
-                if u8::from(of != EVENT_TIME) != domain {
-                    return Ok(None);
-                }
-                let id = if of == EVENT_TIME { event } else { processing };
-                id.ok_or_else(|| Error::incompatible("a timer of the other domain than its state is named after"))?
-            }
-            (Ids::Timers { .. }, None) => return Err(Error::internal("a timer without a timestamp")),
-        };
-        let info = header.state(id).ok_or_else(|| Error::internal("a state that its header does not have"))?;
-        let types = Parts::of(key, info)?;
-        key_out.clear();
-        value_out.clear();
-        let mut encoded = (Writer::new(), Writer::new(), Writer::new());
-        encode(schema.key, parts.key, types.key, &mut encoded.0)?;
-        encode(&self.meta.namespace, parts.namespace, types.namespace, &mut encoded.1)?;
+        if parts.timer.is_some_and(|(domain, _)| (domain == EVENT_TIME) != is_event) {
+            return Ok(None);
+        }
+        let missing = || Error::incompatible("a timer of the other domain than its state is named after");
+        let (id, types) = target.ok_or_else(missing)?;
+        self.key.clear();
+        self.value.clear();
+        let [key, namespace, user_key] = &mut self.parts;
+        [&mut *key, &mut *namespace, &mut *user_key].into_iter().for_each(Writer::clear);
+        encode(schema.key, parts.key, types.key, key)?;
+        encode(&schema.state.namespace, parts.namespace, types.namespace, namespace)?;
         if let Some((_, at_ms)) = parts.timer {
-            key_out.ordered_i64(at_ms);
-            key_out.raw(encoded.0.as_slice());
-            key_out.raw(encoded.1.as_slice());
+            self.key.ordered_i64(at_ms);
+            self.key.raw(key.as_slice());
+            self.key.raw(namespace.as_slice());
             return Ok(Some(id));
         }
-        if let Some(user_key) = types.user_key {
-            encode(&self.meta.user_key, parts.user_key, user_key, &mut encoded.2)?;
+        if let Some(serializer) = types.user_key {
+            encode(&schema.state.user_key, parts.user_key, serializer, user_key)?;
         }
-        let bytes =
-            KeyBytes { key: encoded.0.as_slice(), namespace: encoded.1.as_slice(), user_key: encoded.2.as_slice() };
-        bytes.write(types.key, types.namespace, key_out);
-        self.value(schema, stored_value, types.value, value_out)?;
+        let bytes = KeyBytes { key: key.as_slice(), namespace: namespace.as_slice(), user_key: user_key.as_slice() };
+        bytes.write(types.key, types.namespace, &mut self.key);
+        let [scratch, ..] = &mut self.parts;
+        value(schema, stored_value, types.value, scratch, &mut self.value)?;
         Ok(Some(id))
     }
+}
 
-    fn value(&self, schema: &Schema<'_>, stored: &[u8], value: &Snapshot, out: &mut Writer) -> Result<()> {
-        match self.meta.kind {
-            StateKind::List => {
-                let mut elements = schema.elements(stored);
-                while let Some(element) = elements.next_element()? {
-                    let mut bytes = Writer::new();
-                    stamped(element.stamp, &mut bytes);
-                    encode(&self.meta.value, element.value, value, &mut bytes)?;
-                    write_element(0, bytes.as_slice(), out);
-                }
-                Ok(())
+/// Encodes what belongs to a key.
+fn value(schema: &Schema<'_>, stored: &[u8], value: &Snapshot, scratch: &mut Writer, out: &mut Writer) -> Result<()> {
+    match schema.state.kind {
+        StateKind::List => {
+            let mut elements = schema.elements(stored);
+            while let Some(element) = elements.next_element()? {
+                scratch.clear();
+                stamped(element.stamp, scratch);
+                encode(&schema.state.value, element.value, value, scratch)?;
+                write_element(0, scratch.as_slice(), out);
             }
-            StateKind::Map => {
-                let part = schema.split_value(stored)?;
-                let dynamic = read(&self.meta.value, part.value)?;
+            Ok(())
+        }
+        StateKind::Map => {
+            let part = schema.split_value(stored)?;
+            scratch.clear();
+            stamped(part.stamp, scratch);
+            if direct::encode(&schema.state.value, part.value, &value.serializer, scratch).is_none() {
+                let dynamic = read(&schema.state.value, part.value)?;
                 let has_null = matches!(value.serializer, TypeSerializer::Nullable { .. });
                 if dynamic == Dynamic::Unit && part.stamp.is_none() && !has_null {
                     write_map_value(None, out);
                     return Ok(());
                 }
-                let mut bytes = Writer::new();
-                stamped(part.stamp, &mut bytes);
-                value.write_value(&fit(dynamic, value)?, &mut bytes)?;
-                write_map_value(Some(bytes.as_slice()), out);
-                Ok(())
+                scratch.clear();
+                stamped(part.stamp, scratch);
+                value.write_value(&fit(dynamic, value)?, scratch)?;
             }
-            _ => {
-                let part = schema.split_value(stored)?;
-                stamped(part.stamp, out);
-                encode(&self.meta.value, part.value, value, out)
-            }
+            write_map_value(Some(scratch.as_slice()), out);
+            Ok(())
+        }
+        _ => {
+            let part = schema.split_value(stored)?;
+            stamped(part.stamp, out);
+            encode(&schema.state.value, part.value, value, out)
         }
     }
 }
@@ -244,6 +272,16 @@ fn read(stored: &SerializerSnapshot, bytes: &[u8]) -> Result<Dynamic> {
 }
 
 fn encode(stored: &SerializerSnapshot, bytes: &[u8], target: &Snapshot, out: &mut Writer) -> Result<()> {
+    let start = out.len();
+    if direct::encode(stored, bytes, &target.serializer, out).is_some() {
+        return Ok(());
+    }
+    out.truncate(start);
+    encode_value(stored, bytes, target, out)
+}
+
+/// Encodes a value of any type, through the value.
+fn encode_value(stored: &SerializerSnapshot, bytes: &[u8], target: &Snapshot, out: &mut Writer) -> Result<()> {
     target.write_value(&fit(read(stored, bytes)?, target)?, out)
 }
 
@@ -479,4 +517,55 @@ fn read_elements(reader: StateReader<'_>, meta: &StateMeta, info: &StateInfo, al
         all.push(OwnElement { state, distribution: Distribution::Broadcast, subtask, bytes });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{RandomSource, SeededRandom};
+
+    /// With and without a value between them, whole, damaged, and for types that do not belong together.
+    #[test]
+    fn what_is_encoded_directly_is_what_the_value_gives() {
+        let stored = [
+            (SerializerSnapshot::I64, vec![0x80, 0, 0, 0, 0, 0, 0, 7]),
+            (SerializerSnapshot::I32, vec![0x7F, 0xFF, 0xFF, 0xFE]),
+            (SerializerSnapshot::F64, vec![0x7F, 0xF8, 0, 0, 0, 0, 0, 1]),
+            (SerializerSnapshot::Bool, vec![1]),
+            (SerializerSnapshot::Unit, vec![]),
+            (SerializerSnapshot::String, vec![3, b'a', b'b', b'c']),
+            (SerializerSnapshot::String, vec![2, 0xC3, 0xA4]),
+            (SerializerSnapshot::String, [vec![200, 1], vec![b'x'; 200]].concat()),
+            (SerializerSnapshot::Bytes, vec![1, 9]),
+        ];
+        let random = SeededRandom::new(1);
+        let mut direct = 0;
+        for (stored, bytes) in stored {
+            for simple in Simple::ALL {
+                let target = Snapshot::simple(*simple).unwrap();
+                for round in 0..40 {
+                    let mut bytes = bytes.clone();
+                    let drawn = random.next_u128().unwrap() as usize;
+                    match (round, drawn % 3) {
+                        (0, _) => {}
+                        (_, 0) => bytes.truncate(drawn / 3 % (bytes.len() + 1)),
+                        (_, 1) => bytes.push(0),
+                        _ => bytes
+                            .iter_mut()
+                            .for_each(|byte| *byte ^= u8::from(drawn.is_multiple_of(5)) << (drawn / 15 % 8)),
+                    }
+                    let (mut one, mut other) = (Writer::new(), Writer::new());
+                    let first = encode(&stored, &bytes, &target, &mut one).map_err(|error| error.to_string());
+                    let second = encode_value(&stored, &bytes, &target, &mut other).map_err(|error| error.to_string());
+                    assert_eq!(first, second, "{stored} as {simple:?}: {bytes:02x?}");
+                    if first.is_ok() {
+                        assert_eq!(one.as_slice(), other.as_slice(), "{stored} as {simple:?}: {bytes:02x?}");
+                    }
+                    let short = super::direct::encode(&stored, &bytes, &target.serializer, &mut Writer::new());
+                    direct += usize::from(short.is_some());
+                }
+            }
+        }
+        assert!(direct > 50, "{direct}");
+    }
 }
