@@ -39,19 +39,20 @@ parquet: a file per state in the new directory --output, OPERATOR.STATE.parquet,
 also if there are none. Characters of names other than letters, digits, _ and - become _, and a hash follows where names would \
 be alike or are cut. Columns: key_group and key, or subtask; namespace; user_key (maps); timer_domain and timer_at_ms (timers); \
 touched_ms (time to live); value. Their types are those in the snapshot:
-  integers, floats, booleans, text, bytes   the same; a missing value is null
-  list, array, set                          LIST
-  map                                       MAP; keys are not null
-  struct, POJO                              a group with the fields by name; a field that is not stored is null
-  tuple                                     a group with f0, f1, ...
-  row                                       a group with row_kind (+I, -U, +U, -D) and the fields by name, or f0, f1, ...
-  enum without content                      text
-  enum with content, Either                 a group with variant, the name, and a field for the content of each variant
-  time window                               a group with start_ms and end_ms
-  date, time, timestamp, instant            DATE, TIME, TIMESTAMP in the unit that holds all their digits
-  decimal of SQL                            DECIMAL; BigDecimal and BigInteger, which have no bounds, are text
-  of a class that only its program reads    BYTE_ARRAY, with the class in the metadata
-  anything else                             text with the JSON that jsonl has
+  numbers, booleans, text, bytes    the same; null where there is none
+  list, array, set                  LIST
+  map                               MAP; keys are not null
+  struct, POJO                      a group of the fields; null where not stored
+  tuple                             a group of f0, f1, ...
+  row                               a group of row_kind (+I, -U, +U, -D) and the fields
+  enum without content              text
+  enum with content, Either         a group of variant (the stored name) and a field for each
+  time window                       a group of start_ms and end_ms
+  date, time, timestamp, instant    DATE, TIME, TIMESTAMP in a unit without loss
+  decimal of SQL                    DECIMAL
+  BigDecimal, BigInteger            text, since they have no bounds
+  what only its program reads       BYTE_ARRAY, with the class in the metadata
+  anything else                     text with the JSON that jsonl has
 A part whose type is not known, nested too deep or without fields is such JSON, and so is one for the whole file as soon as one \
 value is not what its type says; the list of files and the metadata of the file say which columns and why. Metadata named \
 millpond.* also has operator, state, kind, max parallelism, key groups, serializers and source. Spark reads timestamps in \
@@ -68,7 +69,7 @@ Examples:
   millpond export savepoint-3f21c0-8a5d1e90b7c4 --to jsonl | zstd > state.jsonl.zst
   millpond export chk-12 --operator flights --state profile | jq -c '[.key, .value]'
   millpond export chk-12 --to parquet --output tables
-  duckdb -c \"select key, value.flights from 'tables/flights.profile.parquet' order by 2 desc limit 10\"";
+  duckdb -c \"select key, value.flights from 'tables/flights.profile.parquet' limit 9\"";
 
 /// Write the entries of a snapshot, or of a part of it, for other programs to read.
 #[derive(Debug, Args)]
@@ -130,10 +131,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         }
         (Form::Jsonl, Some(path)) => {
             let (new, mut file) = NewFile::create(path.clone())?;
-            source.lines(&mut file)?;
-            new.finish()?;
+            let entries = source.lines(&mut file)?;
+            let file = path.display().to_string();
+            let lines = Lines { file, entries, bytes: new.finish()? };
+            lines.print(arguments.json)?;
         }
-        (_, None) => source.lines(&mut Output::new())?,
+        (_, None) => {
+            source.lines(&mut Output::new())?;
+        }
     }
     Ok(Outcome::Done)
 }
@@ -146,14 +151,17 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn lines(&self, out: &mut dyn Write) -> Result<(), Failure> {
+    /// Writes all entries; their number.
+    fn lines(&self, out: &mut dyn Write) -> Result<u64, Failure> {
         let mut failure = None;
+        let mut entries = 0;
         for state in self.states.iter() {
             let kind = state.kind;
             let mut write = |entry: &Entry| -> Result<(), Failure> {
                 let (operator, name) = (state.operator.as_str(), state.name.as_str());
                 let record = Record { operator, state: name, kind: kind.name(), line: Line::of(entry, kind) };
                 serde_json::to_writer(&mut *out, &record)?;
+                entries += 1;
                 Ok(writeln!(out)?)
             };
             let reader = state.reader(self.opened).map_err(|error| self.location.failure(&error))?;
@@ -174,6 +182,27 @@ impl Source<'_> {
                 return Err(self.location.failure(&error));
             }
         }
+        out.flush()?;
+        Ok(entries)
+    }
+}
+
+/// A file of lines that was written.
+#[derive(Serialize)]
+struct Lines {
+    file: String,
+    entries: u64,
+    bytes: u64,
+}
+
+impl Lines {
+    fn print(&self, json: bool) -> Result<(), Failure> {
+        let mut out = Output::new();
+        if json {
+            return out.json(self);
+        }
+        let entries = counted(self.entries, "entry", "entries");
+        writeln!(out, "{entries} in {}, {}", self.file, Bytes(self.bytes))?;
         Ok(out.flush()?)
     }
 }

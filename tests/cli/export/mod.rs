@@ -3,6 +3,7 @@ mod limits;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use millpond::codec::Writer;
 use millpond::format::record::{StateKind, StateMeta};
@@ -328,10 +329,53 @@ fn only_a_new_or_empty_directory_is_written_to() {
     let line = millpond(&["export", snapshot, "--output", &to("full/other")]).error(2);
     assert!(line.contains("is there already"), "{line}");
     assert_eq!(fs::read(to("full/other")).unwrap(), b"x");
-    millpond(&["export", snapshot, "--output", &to("lines")]).output();
-    assert_eq!(fs::read_to_string(to("lines")).unwrap(), millpond(&["export", snapshot]).output());
+    let report = millpond(&["export", snapshot, "--output", &to("lines"), "--json"]).json();
+    let lines = fs::read_to_string(to("lines")).unwrap();
+    assert_eq!(lines, millpond(&["export", snapshot]).output());
+    assert_eq!((&report["entries"], &report["bytes"]), (&json!(lines.lines().count()), &json!(lines.len())));
+    let output = millpond(&["export", snapshot, "-s", "mean", "--output", &to("mean")]).output();
+    assert!(output.starts_with("40 entries in "), "{output}");
 }
 
 fn names_in(directory: &Path) -> Vec<String> {
     fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Prints the rows of a file as pyarrow reads them, each as a line of JSON.
+const PYARROW: &str = "
+import json, sys
+import pyarrow.parquet
+for row in pyarrow.parquet.read_table(sys.argv[1]).to_pylist():
+    print(json.dumps(row))
+";
+
+/// `MILLPOND_PYTHON` names a Python that has pyarrow, if `python3` has not.
+#[test]
+fn pyarrow_reads_the_same_entries() {
+    let python = std::env::var("MILLPOND_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let run = |script: &str, file: &Path| Command::new(&python).args(["-c", script]).arg(file).output();
+    if !run("import pyarrow.parquet", Path::new("")).is_ok_and(|ran| ran.status.success()) {
+        println!("{python} has no pyarrow: not tested");
+        return;
+    }
+    let base = tempfile::tempdir().unwrap();
+    let snapshot = sample::write(base.path(), 1, sample::CANONICAL);
+    let tables = base.path().join("tables");
+    let (from, to) = (snapshot.to_str().unwrap(), tables.to_str().unwrap());
+    millpond(&["export", from, "--to", "parquet", "--output", to]).output();
+    // States whose columns look in Python as they do in JSON.
+    for state in ["profile", "hourly", "delays", "destinations", "worst", "offsets", "seen", "airlines"] {
+        let ran = run(PYARROW, &tables.join(format!("flights.{state}.parquet"))).unwrap();
+        assert!(ran.status.success(), "{state}: {}", String::from_utf8_lossy(&ran.stderr));
+        let text = String::from_utf8(ran.stdout).unwrap();
+        let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let entries = millpond(&["export", from, "-o", "flights", "-s", state]).json_lines();
+        assert_eq!(rows.len(), entries.len(), "{state}");
+        for (row, entry) in rows.iter().zip(&entries) {
+            for part in ["key_group", "subtask", "key", "namespace", "user_key", "value"] {
+                assert_eq!(row[part], entry[part], "{state} {part}");
+            }
+            assert_eq!(row["touched_ms"], entry["touched_ms"][0], "{state}");
+        }
+    }
 }
