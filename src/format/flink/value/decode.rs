@@ -143,7 +143,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    fn new(input: &Reader<'_>) -> Self {
+    pub(super) fn new(input: &Reader<'_>) -> Self {
         Decoder { parts_left: input.remaining().saturating_mul(8).saturating_add(1024), bytes_left: input.remaining() }
     }
 

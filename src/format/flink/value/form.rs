@@ -6,7 +6,7 @@ use super::{RowKind, Usual, Value};
 use crate::codec::Reader;
 use crate::format::flink::entry::{Content, KeyedEntry};
 use crate::format::flink::primitive::JavaString;
-use crate::format::flink::serializer::TypeSerializer;
+use crate::format::flink::serializer::{Simple, TypeSerializer};
 
 /// What a decoder makes of the values it finds: [`Value`]s, or nothing where it only matters that they can be decoded. Both
 /// are decoded by the same code, so that they cannot disagree.
@@ -56,7 +56,7 @@ pub(crate) trait Form: Sized {
     /// A value whose bytes were checked already, so that they need not be read where nothing is kept.
     fn again(read: impl FnOnce() -> crate::Result<Self>) -> crate::Result<Self>;
 
-    /// Steps over a value of a usual type where nothing is kept; otherwise `None`, and then nothing was read.
+    /// A value of a usual type, read without the decoder; otherwise `None`, and then nothing was read.
     #[inline]
     fn skim(_serializer: &TypeSerializer, _input: &mut Reader<'_>) -> Option<Self> {
         None
@@ -165,6 +165,27 @@ impl Form for Value {
         read()
     }
 
+    /// Values without parts only.
+    #[inline]
+    fn skim(serializer: &TypeSerializer, input: &mut Reader<'_>) -> Option<Self> {
+        let mut usual = Usual::new(input.rest());
+        let value = match serializer {
+            TypeSerializer::Simple(Simple::Long) => Value::Long(i64::from_be_bytes(usual.array()?)),
+            TypeSerializer::Simple(Simple::Int) => Value::Int(i32::from_be_bytes(usual.array()?)),
+            TypeSerializer::Simple(Simple::Double) => Value::Double(f64::from_be_bytes(usual.array()?)),
+            TypeSerializer::Simple(Simple::String) => {
+                Value::String(JavaString::Text(std::str::from_utf8(usual.text()?).ok()?.to_owned()))
+            }
+            TypeSerializer::Simple(Simple::VoidNamespace) => {
+                usual.expect(0)?;
+                Value::Null
+            }
+            _ => return None,
+        };
+        step_over(&usual, input)?;
+        Some(value)
+    }
+
     fn into_map(self) -> Result<Vec<(Self, Self)>, Self> {
         match self {
             Value::Map(entries) => Ok(entries),
@@ -249,8 +270,8 @@ impl Form for Checked {
     fn skim(serializer: &TypeSerializer, input: &mut Reader<'_>) -> Option<Self> {
         let mut usual = Usual::new(input.rest());
         usual.skip(serializer)?;
-        let length = input.remaining().saturating_sub(usual.rest().len());
-        input.raw(length, "value").ok().map(|_| Checked)
+        step_over(&usual, input)?;
+        Some(Checked)
     }
 
     #[inline]
@@ -263,4 +284,11 @@ impl Form for Checked {
     fn into_map(self) -> Result<Vec<(Self, Self)>, Self> {
         Err(Checked)
     }
+}
+
+/// Reads what `usual` has read.
+#[inline]
+fn step_over(usual: &Usual<'_>, input: &mut Reader<'_>) -> Option<()> {
+    let length = input.remaining().saturating_sub(usual.rest().len());
+    input.raw(length, "value").ok().map(|_| ())
 }

@@ -306,3 +306,29 @@ fn pojos_and_their_subclasses() {
     assert_eq!(refused("08 01 02"), ErrorKind::Incompatible);
     assert_eq!(refused("04 0001 51 02"), ErrorKind::Incompatible);
 }
+
+/// What is read without the decoder is what the decoder reads.
+#[test]
+fn usual_values_are_those_of_the_decoder() {
+    let cases: [(Simple, &[&str]); 5] = [
+        (Simple::Long, &["8000000000000007", "00", "0000000000000001 FF"]),
+        (Simple::Int, &["FFFFFFFE", "000000"]),
+        (Simple::Double, &["7FF8000000000001", "8000000000000000", "3FF8"]),
+        (Simple::String, &["00", "01", "04616263", "046162", "03E901AC41", "02BDB003", "8100"]),
+        (Simple::VoidNamespace, &["00", "01", ""]),
+    ];
+    for (kind, encodings) in cases {
+        for bytes in encodings.iter().map(|hex| unhex(hex)) {
+            let snapshot = simple(kind);
+            let (mut usual, mut decoded) = (Reader::new(&bytes), Reader::new(&bytes));
+            let first = snapshot.read_value(&mut usual).map_err(|error| error.to_string());
+            let second = decode::Decoder::new(&decoded).value::<Value>(&snapshot.serializer, &mut decoded);
+            let second = second.map_err(|error| error.to_string());
+            // NaN is not equal to itself.
+            assert_eq!(format!("{first:?}"), format!("{second:?}"), "{kind:?} {bytes:02x?}");
+            if first.is_ok() {
+                assert_eq!(usual.position(), decoded.position(), "{kind:?} {bytes:02x?}");
+            }
+        }
+    }
+}
