@@ -195,7 +195,12 @@ fn leaf(field: &Field, stored: &Type, json: &Value) -> bool {
             _ => number((*value).into()),
         },
         Field::Float(value) if value.is_finite() => float(serde_json::to_string(value).unwrap()),
-        Field::Double(value) if value.is_finite() => float(serde_json::to_string(value).unwrap()),
+        Field::Double(value) if value.is_finite() => {
+            // A narrow number in a wide column is the same, and shown with fewer digits.
+            let narrow = *value as f32;
+            let is_narrow = f64::from(narrow) == *value && float(serde_json::to_string(&narrow).unwrap());
+            is_narrow || float(serde_json::to_string(value).unwrap())
+        }
         Field::Float(value) => float(value.to_string()),
         Field::Double(value) => float(value.to_string()),
         Field::Str(text) => *json == text.as_str(),
