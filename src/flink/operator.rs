@@ -82,7 +82,9 @@ impl<'a> OperatorReader<'a> {
             return Ok(None);
         }
         let stream = self.snapshot().stream(&handle.stream)?;
-        let header = OperatorHeader::read(&mut Reader::new(stream.as_ref())).map_err(|error| stream.locate(error))?;
+        let mut input = Reader::new(stream.as_ref());
+        let header = OperatorHeader::read_until(&mut input, header_end(handle, &stream))
+            .map_err(|error| stream.locate(error))?;
         Ok(Some(OperatorState { subtask, header, handle: handle.clone(), stream }))
     }
 
@@ -108,6 +110,14 @@ impl<'a> OperatorReader<'a> {
         }
         Ok(())
     }
+}
+
+/// Where the header ends: where the first element begins. A compressed file has the identifier of its stream in between.
+fn header_end(handle: &OperatorStateHandle, stream: &super::Stream) -> u64 {
+    let first = handle.states.iter().flat_map(|state| &state.offsets).min().copied();
+    let first = first.unwrap_or_else(|| handle.stream.size());
+    let is_compressed = stream.as_ref().get(..5) == Some(&[0, 0, 0, 6, 1]);
+    if is_compressed { first.saturating_sub(operator::STREAM_IDENTIFIER_BYTES) } else { first }
 }
 
 /// Takes a channel and its bytes.

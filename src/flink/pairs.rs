@@ -13,6 +13,7 @@ use crate::format::flink::serializer::{Snapshot, TypeSerializer};
 use crate::format::flink::value::Stored;
 use crate::format::flink::{Content, Found, KeyedEntry, Layout, Value};
 use crate::format::record::{StateKind, StateMeta};
+use crate::ids::check_name;
 use crate::key_group::{KeyGroup, KeyGroupRange};
 use crate::serializer::SerializerSnapshot;
 use crate::sort::{Place, Sorter};
@@ -172,6 +173,10 @@ impl Mapped {
         let unit = Mapping::unit;
         let mapping = |snapshot: &Snapshot| Mapping::of(untimed(snapshot));
         let (name, kind) = (info.name.clone(), info.kind());
+        check_name("the name of the state", &name).map_err(|error| {
+            let message = format!("{}, as names here cannot be; rename the state in Flink first", error.message());
+            Error::incompatible(message).in_state(&name)
+        })?;
         Ok(match Layout::of(info)? {
             Layout::Queue { element } => {
                 let TypeSerializer::Timer { namespace, .. } = &element.serializer else {

@@ -207,6 +207,33 @@ fn coordinators_and_raw_state_become_again_what_they_were() {
     assert!(report.to_string().contains("raw-operator flink/raw-operator of bytes: carried"), "{report}");
 }
 
+/// A user's own operator wrote three partitions with text and an empty one in each of two subtasks.
+#[test]
+fn raw_operator_state_of_a_real_job_goes_there_and_back() {
+    let source = files::open(&fixture("wrawo-hashmap-native"));
+    let partitions = raw(&source);
+    let [(_, stored)] = partitions.iter().collect::<Vec<_>>()[..] else { panic!("{partitions:?}") };
+    let texts: Vec<(u32, String)> =
+        stored.iter().map(|(subtask, bytes)| (*subtask, String::from_utf8(bytes.clone()).unwrap())).collect();
+    assert_eq!(texts.len(), 8);
+    for (subtask, texts) in texts.chunks(4).enumerate() {
+        for (position, (of, text)) in texts.iter().enumerate() {
+            assert_eq!(usize::try_from(*of).unwrap(), subtask);
+            assert!(if position < 3 {
+                text.starts_with(&format!("partition {position} of "))
+            } else {
+                text.is_empty()
+            });
+        }
+    }
+    let own = imported(&source).unwrap();
+    let options = Options { like: Some(&source), ..Options::default() };
+    let (back, _) = written(|target, report| export(&own, target, &options, report));
+    let (again, _) = written(|target, report| rewrite(&source, target, &Options::default(), report));
+    assert_eq!(raw(&back.unwrap()), partitions);
+    assert_eq!(raw(&again.unwrap()), partitions);
+}
+
 #[test]
 fn carried_state_can_be_left_out_by_name() {
     let source = with_raw_state();

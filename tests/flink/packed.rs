@@ -50,7 +50,10 @@ fn packed(fixture: &Fixture) -> Vec<u8> {
 
 /// Snapshots that are small and whole, by name: the repository's, and checkpoints of the changelog backend put together here.
 pub(crate) fn small() -> Vec<(String, Vec<u8>)> {
-    let all = fixtures::committed().into_iter().map(|fixture| (fixture.name.clone(), packed(&fixture)));
+    let mut committed = fixtures::committed();
+    // Logs are no files of one size.
+    committed.retain(|fixture| fixture.kind != "checkpoint-changelog");
+    let all = committed.into_iter().map(|fixture| (fixture.name.clone(), packed(&fixture)));
     let made = [true, false].map(|materialized| (format!("changelog {materialized}"), changelog(materialized)));
     made.into_iter().chain(all).filter(|(_, packed)| packed.len() <= SMALL_BYTES).collect()
 }

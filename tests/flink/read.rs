@@ -185,7 +185,12 @@ fn logs_that_do_not_say_how_keys_are_serialized_are_read_by_their_hash_codes() {
             if keyed.states().is_empty() {
                 continue;
             }
-            assert_eq!(keyed.key().unwrap().to_string(), "Long", "{}", fixture.name);
+            let expected = fixture.state_json();
+            let operators = expected["operators"].as_array().unwrap();
+            let id = operator.description().id.to_string();
+            let job = operators.iter().find(|operator| operator["operator_id"] == id).unwrap();
+            let serializer = format!("{}Serializer", keyed.key().unwrap());
+            assert_eq!(job["key_serializer"], serializer, "{}", fixture.name);
             // One operator has timers, which say what its keys are.
             let has_timers = keyed.states().iter().any(|state| state.name.starts_with("_timer"));
             assert_eq!(keyed.key_is_inferred(), !materialized && !has_timers, "{}", fixture.name);

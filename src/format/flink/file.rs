@@ -78,14 +78,16 @@ impl<B: AsRef<[u8]>> KeyedFile<B> {
             return Err(Error::corrupt(message).in_field("keyed state stream"));
         }
         let mut input = Reader::new(stream);
-        let header = KeyedHeader::read(&mut input)?;
+        let extents = handle.offsets.extents(size);
+        let end = extents.first().map_or(size, |(_, start, _)| *start);
+        let header = KeyedHeader::read_until(&mut input, end)?;
         let native = match handle.body {
             KeyGroupsBody::Canonical => false,
             KeyGroupsBody::Native => true,
             KeyGroupsBody::Unspecified => heap::is_native(&handle.offsets, stream),
         };
         let header_bytes = input.offset();
-        Ok(KeyedFile { header, header_bytes, native, max, extents: handle.offsets.extents(size), bytes })
+        Ok(KeyedFile { header, header_bytes, native, max, extents, bytes })
     }
 
     /// The states and their serializers.

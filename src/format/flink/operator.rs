@@ -22,6 +22,9 @@ use super::value::Value;
 use crate::codec::Reader;
 use crate::error::{Error, ErrorKind, Result};
 
+/// So many bytes of a compressed file are between the header and the first element: the identifier of the Snappy framed stream.
+pub(crate) const STREAM_IDENTIFIER_BYTES: u64 = 10;
+
 /// An element of operator state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OperatorElement<'a> {

@@ -76,18 +76,20 @@ pub(crate) fn committed() -> Vec<Fixture> {
     found
 }
 
-/// Every fixture: those of the shared directory, which hold the repository's, or only the latter.
+/// Every fixture: those of the shared directory and those that only the repository has, or only the latter.
 pub(crate) fn all() -> Vec<Fixture> {
     let shared = match std::env::var_os("MILLPOND_SHARED") {
         Some(path) => PathBuf::from(path),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
     };
     let root = shared.join("flink/fixtures");
-    let found = list(&root);
+    let mut found = list(&root);
     if found.is_empty() {
         println!("{} has no fixtures: only those of the repository are used", root.display());
-        return committed();
     }
+    let mut more = committed();
+    more.retain(|fixture| found.iter().all(|shared| shared.name != fixture.name));
+    found.extend(more);
     found
 }
 

@@ -3,7 +3,7 @@ use super::{Unreadable, readable};
 use crate::codec::Reader;
 use crate::error::{Error, Result};
 use crate::format::flink::primitive::Primitives;
-use crate::format::flink::serializer::Snapshot;
+use crate::format::flink::serializer::{Gaps, Snapshot, only_way};
 
 /// The only version since Flink 1.8.
 const VERSION: i32 = 6;
@@ -29,6 +29,34 @@ impl KeyedHeader {
     ///
     /// A version of Flink before 1.8 is [`Incompatible`](crate::ErrorKind::Incompatible).
     pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+        Self::read_with(input, &mut Gaps::default())
+    }
+
+    /// As [`read`](Self::read), where it is known at which offset of the file the header ends: a serializer of an unknown class is
+    /// then [`Opaque`](crate::format::flink::serializer::TypeSerializer::Opaque) and loses no state, if what follows it fits
+    /// in only one way.
+    pub fn read_until(input: &mut Reader<'_>, end: u64) -> Result<Self> {
+        let start = input.clone();
+        let header = Self::read(input)?;
+        let length = end.checked_sub(start.offset()).and_then(|length| usize::try_from(length).ok());
+        let (Some(_), Some(length)) = (&header.unreadable, length) else { return Ok(header) };
+        let Ok(whole) = start.clone().slice(length, "header") else { return Ok(header) };
+        let read = |input: &mut Reader<'_>, gaps: &mut Gaps| {
+            let header = Self::read_with(input, gaps)?;
+            let left = header.state_count.saturating_sub(header.states.len());
+            Ok((header, left))
+        };
+        match only_way(&whole, &read) {
+            Some(resolved) => {
+                *input = start;
+                input.raw(length, "header")?;
+                Ok(resolved)
+            }
+            None => Ok(header),
+        }
+    }
+
+    fn read_with(input: &mut Reader<'_>, gaps: &mut Gaps) -> Result<Self> {
         let start = input.clone();
         let version = input.i32("keyed backend version")?;
         if version != VERSION {
@@ -36,7 +64,7 @@ impl KeyedHeader {
         }
         let compressed = input.bool("key-group compression")?;
         let mut header = KeyedHeader { compressed, key: None, state_count: 0, states: Vec::new(), unreadable: None };
-        match readable(Snapshot::read_proxied(input))? {
+        match readable(Snapshot::read_proxied_with(input, gaps))? {
             Ok(key) => header.key = Some(key),
             Err(missing) => {
                 header.unreadable = Some(missing);
@@ -45,7 +73,7 @@ impl KeyedHeader {
         }
         header.state_count = state_count(input, "number of states")?;
         let keyed = |state_type| !matches!(state_type, StateType::Operator | StateType::Broadcast);
-        header.unreadable = read_states(input, header.state_count, keyed, &mut header.states)?;
+        header.unreadable = read_states(input, header.state_count, keyed, &mut header.states, gaps)?;
         Ok(header)
     }
 
@@ -57,7 +85,7 @@ impl KeyedHeader {
     /// Reads bytes that are a header and nothing else.
     pub fn read_all(bytes: &[u8]) -> Result<Self> {
         let mut input = Reader::new(bytes);
-        let header = Self::read(&mut input)?;
+        let header = Self::read_until(&mut input, u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
         if header.unreadable.is_none() {
             input.finish("end of header")?;
         }

@@ -4,7 +4,7 @@ use super::{Unreadable, readable};
 use crate::codec::Reader;
 use crate::error::Result;
 use crate::format::flink::primitive::Primitives;
-use crate::format::flink::serializer::Snapshot;
+use crate::format::flink::serializer::{Gaps, Snapshot};
 use crate::format::record::StateKind;
 
 /// Description of one state (`StateMetaInfoSnapshot`).
@@ -142,17 +142,21 @@ impl StateInfo {
 
     /// Reads a description. The second part says why its serializers are incomplete.
     pub(in crate::format::flink) fn read(input: &mut Reader<'_>) -> Result<(Self, Option<Unreadable>)> {
+        Self::read_with(input, &mut Gaps::default())
+    }
+
+    fn read_with(input: &mut Reader<'_>, gaps: &mut Gaps) -> Result<(Self, Option<Unreadable>)> {
         let name = input.utf("state name")?;
         let start = input.clone();
         let position = input.i32("state type")?;
         let state_type = StateType::from_position(position)
             .ok_or_else(|| start.corrupt("state type", format!("is {position}, expected 0 to 4")).in_state(&name))?;
         let mut info = StateInfo { name, state_type, options: Vec::new(), serializers: Vec::new() };
-        let missing = info.read_rest(input).map_err(|error| error.in_state(&info.name))?;
+        let missing = info.read_rest(input, gaps).map_err(|error| error.in_state(&info.name))?;
         Ok((info, missing))
     }
 
-    fn read_rest(&mut self, input: &mut Reader<'_>) -> Result<Option<Unreadable>> {
+    fn read_rest(&mut self, input: &mut Reader<'_>, gaps: &mut Gaps) -> Result<Option<Unreadable>> {
         for _ in 0..input.items(4, "number of state options")? {
             let start = input.clone();
             let name = input.utf("state option")?;
@@ -165,10 +169,13 @@ impl StateInfo {
         for _ in 0..input.items(12, "number of state serializers")? {
             let start = input.clone();
             let name = input.utf("state serializer")?;
+            if !gaps.accepts(&name) {
+                return Err(start.corrupt("state serializer", format!("{name} is none of Flink's")));
+            }
             if self.serializer(&name).is_some() {
                 return Err(start.corrupt("state serializer", format!("{name} occurs twice")));
             }
-            match readable(Snapshot::read_proxied(input))? {
+            match readable(Snapshot::read_proxied_with(input, gaps))? {
                 Ok(snapshot) => self.serializers.push((name, snapshot)),
                 Err(missing) => return Ok(Some(missing)),
             }
@@ -191,11 +198,12 @@ pub(super) fn read_states(
     count: usize,
     accepted: impl Fn(StateType) -> bool,
     states: &mut Vec<StateInfo>,
+    gaps: &mut Gaps,
 ) -> Result<Option<Unreadable>> {
     let mut seen: HashSet<(String, StateType)> = HashSet::new();
     for _ in 0..count {
         let start = input.clone();
-        let (info, missing) = StateInfo::read(input)?;
+        let (info, missing) = StateInfo::read_with(input, gaps)?;
         if !accepted(info.state_type) {
             let message = format!("is {:?}, which this file cannot hold", info.state_type);
             return Err(start.corrupt("state type", message).in_state(&info.name));

@@ -201,7 +201,7 @@ impl<'h> StateDecoder<'h> {
                 }
                 Ok(parts)
             }
-            Err(error) if error.kind() == ErrorKind::Incompatible && !matches!(self.content, Shape::Timer) => {
+            Err(error) if error.kind() == ErrorKind::Incompatible => {
                 let mut input = start;
                 let behind = stored_length(self.namespace.serializer).ok_or(error)?;
                 let length = input.remaining().checked_sub(behind);
@@ -244,7 +244,8 @@ impl<'e> Elements<'e> {
     fn read<F: Form>(mut self) -> Result<F> {
         let start = self.input.clone();
         let mut elements = Vec::new();
-        while !self.input.is_empty() {
+        let mut more = !self.input.is_empty();
+        while more {
             match self.element.read_as(&mut self.input) {
                 Ok(value) => elements.push(value),
                 Err(error) if error.kind() == ErrorKind::Incompatible => {
@@ -253,7 +254,7 @@ impl<'e> Elements<'e> {
                 }
                 Err(error) => return Err(error),
             }
-            self.delimiter()?;
+            more = self.delimiter()?;
         }
         Ok(F::list(elements))
     }
@@ -270,24 +271,27 @@ impl<'e> Elements<'e> {
 
     /// Gives every element to `visit`. An element without a known end is [`Incompatible`](ErrorKind::Incompatible).
     pub(crate) fn for_each(mut self, mut visit: impl FnMut(Stored<'e>) -> Result<()>) -> Result<()> {
-        while !self.input.is_empty() {
+        let mut more = !self.input.is_empty();
+        while more {
             let start = self.input.clone();
             self.element.skip_value(&mut self.input)?;
             visit(Stored::new(self.whole, between(&start, &self.input)?))?;
-            self.delimiter()?;
+            more = self.delimiter()?;
         }
         Ok(())
     }
 
-    fn delimiter(&mut self) -> Result<()> {
+    /// Whether there is another element: behind a delimiter, where it can be of a type that takes no bytes.
+    fn delimiter(&mut self) -> Result<bool> {
         if self.input.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         self.input.expect(&[LIST_DELIMITER], "list delimiter")?;
-        if self.input.is_empty() {
+        let takes_nothing = matches!(self.element.serializer, TypeSerializer::Simple(Simple::NullValue));
+        if self.input.is_empty() && !takes_nothing {
             return Err(self.input.corrupt("list delimiter", "is not followed by an element"));
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -39,16 +39,27 @@ fn timer<'b>(element: &Snapshot, input: &mut Reader<'b>) -> Result<KeyBytes<'b>>
         return Err(Error::incompatible(format!("a queue whose elements are serialized by {}", element.class)));
     };
     input.ordered_i64("timer timestamp")?;
-    let key = part(key, input)?;
-    let namespace = part(namespace, input)?;
-    input.clone().finish("timer")?;
-    Ok(KeyBytes { key, namespace, user_key: &[] })
+    // No lengths are between the parts, whatever they are.
+    split(key, namespace, input, |key, namespace, input| {
+        let (key, namespace) = (part(key, input)?, part(namespace, input)?);
+        Ok(KeyBytes { key, namespace, user_key: &[] })
+    })
 }
 
 /// Key and namespace that take all that is left.
 fn whole<'b>(key: &Snapshot, namespace: &Snapshot, input: &mut Reader<'b>) -> Result<KeyBytes<'b>> {
+    split(key, namespace, input, leading)
+}
+
+/// Reads the parts, or gives a key without a known end all that a namespace of fixed length leaves.
+fn split<'b>(
+    key: &Snapshot,
+    namespace: &Snapshot,
+    input: &mut Reader<'b>,
+    parts: impl Fn(&Snapshot, &Snapshot, &mut Reader<'b>) -> Result<KeyBytes<'b>>,
+) -> Result<KeyBytes<'b>> {
     let start = input.clone();
-    match leading(key, namespace, input) {
+    match parts(key, namespace, input) {
         Ok(parts) => input.clone().finish("key").map(|()| parts),
         Err(error) if error.kind() == ErrorKind::Incompatible => {
             *input = start;

@@ -1,6 +1,7 @@
 use super::decode::measure;
 use super::*;
 use crate::error::ErrorKind;
+use crate::format::flink::header::{StateInfo, StateType};
 use crate::format::flink::samples::{header, max, of, simple, state, unhex};
 use crate::format::flink::serializer::{Simple, TypeSerializer};
 use crate::format::flink::{Content, JavaString, Value};
@@ -218,6 +219,34 @@ fn what_only_its_own_program_reads_is_opaque() {
     let entries = read(&header, group, 128, &hex).unwrap();
     assert_eq!(entries[0].key, Value::Opaque { class: "U".into(), bytes: vec![0xCA, 0xFE] });
     assert_eq!(entries[0].namespace, Value::Window { start: 1, end: 2 });
+
+    // So does that of a timer.
+    let timer = TypeSerializer::Timer { key: Box::new(user()), namespace: Box::new(simple(Simple::VoidNamespace)) };
+    header.states = vec![StateInfo {
+        name: "timer".to_owned(),
+        state_type: StateType::PriorityQueue,
+        options: Vec::new(),
+        serializers: vec![("VALUE_SERIALIZER".to_owned(), of(timer))],
+    }];
+    let hex = format!("0000 0000000C {last} 8000000000000005 CAFE 00 00000000 FFFF");
+    let entries = read(&header, group, 128, &hex).unwrap();
+    assert_eq!(entries[0].key, Value::Opaque { class: "U".into(), bytes: vec![0xCA, 0xFE] });
+    assert_eq!(entries[0].content, Content::Timer { timestamp: 5 });
+    let stored = unhex("8000000000000005 CAFE 00");
+    let parts = KeyBytes::read(&header, 0, &stored).unwrap();
+    assert_eq!((parts.key, parts.namespace), (&[0xCA, 0xFE][..], &[0][..]));
+}
+
+#[test]
+fn elements_can_take_no_bytes() {
+    let mut header = header(Simple::Int, Simple::VoidNamespace);
+    let element = Box::new(simple(Simple::NullValue));
+    header.states = vec![state("list", "LIST", simple(Simple::VoidNamespace), of(TypeSerializer::List(element)))];
+    let group = group_of_seven();
+    let last = format!("{:02X}", group | 0x80);
+    let hex = format!("0000 00000006 {last} 00000007 00 00000002 2C2C FFFF");
+    let entries = read(&header, group, 128, &hex).unwrap();
+    assert_eq!(entries[0].content, Content::Value(Value::List(vec![Value::Null; 3])));
 }
 
 #[test]

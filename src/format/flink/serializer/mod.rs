@@ -11,6 +11,7 @@
 
 mod composite;
 mod encode;
+mod gaps;
 mod kryo;
 mod pojo;
 mod runtime;
@@ -18,6 +19,7 @@ mod show;
 mod simple;
 mod sql;
 
+pub(in crate::format::flink) use gaps::{Gaps, only_way};
 pub use kryo::Kryo;
 pub use pojo::{Pojo, PojoField, Subclass};
 pub use simple::Simple;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use super::java_object::LogicalType;
 use super::primitive::Primitives;
 use crate::codec::Reader;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Snapshots nest at most this deep.
 const MAX_DEPTH: usize = 32;
@@ -183,9 +185,14 @@ impl Snapshot {
     /// A class, version or format that is not known is [`Incompatible`](crate::ErrorKind::Incompatible), damage is
     /// [`Corrupt`](crate::ErrorKind::Corrupt).
     pub fn read_proxied(input: &mut Reader<'_>) -> Result<Self> {
+        Self::read_proxied_with(input, &mut Gaps::default())
+    }
+
+    /// As [`read_proxied`](Self::read_proxied), with unknown snapshots whose ends are known.
+    pub(in crate::format::flink) fn read_proxied_with(input: &mut Reader<'_>, gaps: &mut Gaps) -> Result<Self> {
         let start = input.clone();
         match input.i32("serializer format")? {
-            2 => Self::read(input),
+            2 => Self::read_at(input, 0, gaps),
             1 => Err(unknown(
                 &start,
                 "serializer format",
@@ -197,18 +204,27 @@ impl Snapshot {
 
     /// Reads a versioned snapshot; errors are those of [`read_proxied`](Self::read_proxied).
     pub fn read(input: &mut Reader<'_>) -> Result<Self> {
-        Self::read_at(input, 0)
+        Self::read_at(input, 0, &mut Gaps::default())
     }
 
-    fn read_at(input: &mut Reader<'_>, depth: usize) -> Result<Self> {
+    fn read_at(input: &mut Reader<'_>, depth: usize, gaps: &mut Gaps) -> Result<Self> {
         let start = input.clone();
         if depth >= MAX_DEPTH {
             return Err(start.corrupt("serializer snapshot", format!("nests deeper than {MAX_DEPTH} levels")));
         }
         let class = input.utf("serializer snapshot class")?;
         let version = input.i32("serializer snapshot version")?;
-        let mut contents = Contents { input, version, depth, start: &start, class: &class };
-        let serializer = contents.read()?;
+        let mut contents = Contents { input, version, depth, start: &start, class: &class, gaps };
+        let serializer = match contents.read() {
+            Err(error) if error.kind() == ErrorKind::Incompatible => {
+                let Some(end) = gaps.end(start.offset()) else { return Err(error) };
+                let length = end.checked_sub(start.offset()).and_then(|length| usize::try_from(length).ok());
+                *input = start.clone();
+                input.raw(length.unwrap_or(usize::MAX), "serializer snapshot")?;
+                TypeSerializer::Opaque { reason: error.message().to_owned() }
+            }
+            read => read?,
+        };
         let bytes = input.since(start.position()).to_vec();
         Ok(Snapshot { class, version, serializer, bytes })
     }
@@ -217,9 +233,9 @@ impl Snapshot {
     /// [`TypeSerializer::Opaque`].
     fn read_framed(mut frame: Reader<'_>, depth: usize) -> Result<Self> {
         let whole = frame.rest().to_vec();
-        match Self::read_at(&mut frame, depth) {
+        match Self::read_at(&mut frame, depth, &mut Gaps::default()) {
             Ok(snapshot) => frame.finish("serializer snapshot").map(|()| snapshot),
-            Err(error) if error.kind() == crate::ErrorKind::Incompatible => {
+            Err(error) if error.kind() == ErrorKind::Incompatible => {
                 let mut head = Reader::new(&whole);
                 let class = head.utf("serializer snapshot class")?;
                 let version = head.i32("serializer snapshot version")?;
@@ -367,6 +383,7 @@ struct Contents<'r, 'a> {
     depth: usize,
     start: &'r Reader<'a>,
     class: &'r str,
+    gaps: &'r mut Gaps,
 }
 
 impl Contents<'_, '_> {
@@ -423,7 +440,7 @@ impl Contents<'_, '_> {
     }
 
     fn nested(&mut self) -> Result<Snapshot> {
-        Snapshot::read_at(self.input, self.depth.saturating_add(1))
+        Snapshot::read_at(self.input, self.depth.saturating_add(1), self.gaps)
     }
 
     fn enumeration(&mut self) -> Result<TypeSerializer> {
