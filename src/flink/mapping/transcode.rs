@@ -130,16 +130,14 @@ impl Part {
             return self.usual(serializer, input, out);
         }
         self.null |= !matches!(self.kind, Kind::Leaf(Shape::Unit));
-        pack::nil(out);
-        Some(())
+        pack::nil(out)
     }
 
     /// An object of the class itself.
     fn object(&mut self, pojo: &Pojo, input: &mut Usual<'_>, out: &mut Writer) -> Option<()> {
         if input.no_object()? {
             self.null = true;
-            pack::nil(out);
-            return Some(());
+            return pack::nil(out);
         }
         let Kind::Struct { seen, fields: members, .. } = &mut self.kind else { return None };
         // The members of subclasses come behind those of the class.

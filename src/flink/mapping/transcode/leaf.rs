@@ -45,23 +45,23 @@ pub(super) fn plain(kind: &SerializerSnapshot, simple: Simple, input: &mut Usual
 #[inline]
 pub(super) fn item(simple: Simple, input: &mut Usual<'_>, out: &mut Writer) -> Option<bool> {
     match simple {
-        Simple::Long | Simple::LongValue => pack::signed(long(input)?, out),
+        Simple::Long | Simple::LongValue => pack::signed(long(input)?, out)?,
         Simple::String => pack::text(input.text()?, out)?,
-        Simple::Int | Simple::IntValue => pack::signed(i32::from_be_bytes(input.array()?).into(), out),
-        Simple::Double | Simple::DoubleValue => pack::f64(u64::from_be_bytes(input.array()?), out),
-        Simple::Boolean | Simple::BooleanValue => pack::bool(input.flag()?, out),
-        Simple::Byte | Simple::ByteValue => pack::signed(i8::from_be_bytes(input.array()?).into(), out),
-        Simple::Short | Simple::ShortValue => pack::signed(i16::from_be_bytes(input.array()?).into(), out),
-        Simple::Char | Simple::CharValue => pack::unsigned(u16::from_be_bytes(input.array()?).into(), out),
-        Simple::Float | Simple::FloatValue => pack::f32(u32::from_be_bytes(input.array()?), out),
-        Simple::Date | Simple::SqlDate | Simple::SqlTime => pack::signed(date(input)?, out),
+        Simple::Int | Simple::IntValue => pack::signed(i32::from_be_bytes(input.array()?).into(), out)?,
+        Simple::Double | Simple::DoubleValue => pack::f64(f64::from_be_bytes(input.array()?), out)?,
+        Simple::Boolean | Simple::BooleanValue => pack::bool(input.flag()?, out)?,
+        Simple::Byte | Simple::ByteValue => pack::signed(i8::from_be_bytes(input.array()?).into(), out)?,
+        Simple::Short | Simple::ShortValue => pack::signed(i16::from_be_bytes(input.array()?).into(), out)?,
+        Simple::Char | Simple::CharValue => pack::unsigned(u16::from_be_bytes(input.array()?).into(), out)?,
+        Simple::Float | Simple::FloatValue => pack::f32(f32::from_be_bytes(input.array()?), out)?,
+        Simple::Date | Simple::SqlDate | Simple::SqlTime => pack::signed(date(input)?, out)?,
         Simple::ByteArray => {
             let length = input.count(1)?;
             pack::bytes(input.raw(length)?, out)?;
         }
         Simple::Void | Simple::VoidNamespace | Simple::DataView => {
             input.expect(0)?;
-            pack::nil(out);
+            pack::nil(out)?;
             return Some(true);
         }
         _ => return None,
