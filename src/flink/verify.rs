@@ -6,7 +6,7 @@
 //! keys hash to the key group they are stored in, as far as their hash code can be computed; that elements of operator
 //! state and chunks of channels lie where their handles say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::keyed::{Body, Part};
@@ -31,9 +31,17 @@ pub fn verify(snapshot: &SnapshotReader, observe: Observer<'_>) -> Result<Verifi
 /// Entries of keyed state by the operator's id, the kind of the state, and its name.
 pub(super) type Counts = BTreeMap<(String, String, String), u64>;
 
+/// What was counted of keyed state.
+#[derive(Default)]
+pub(super) struct Counted {
+    pub(super) entries: Counts,
+    /// Ids of the operators of which something could not be read, so that more entries can be there.
+    pub(super) partial: BTreeSet<String>,
+}
+
 /// As [`verify`]; also counts the entries of every keyed state.
-pub(super) fn verify_counting(snapshot: &SnapshotReader, observe: Observer<'_>) -> Result<(Verification, Counts)> {
-    let (tally, counts) = (Verification::default(), Counts::new());
+pub(super) fn verify_counting(snapshot: &SnapshotReader, observe: Observer<'_>) -> Result<(Verification, Counted)> {
+    let (tally, counts) = (Verification::default(), Counted::default());
     let mut check = Check { observe, tally, counts, total_bytes: total_bytes(snapshot) };
     check.read(1, snapshot.metadata_bytes())?;
     for operator in snapshot.operators() {
@@ -45,7 +53,7 @@ pub(super) fn verify_counting(snapshot: &SnapshotReader, observe: Observer<'_>) 
 struct Check<'o> {
     observe: Observer<'o>,
     tally: Verification,
-    counts: Counts,
+    counts: Counted,
     total_bytes: u64,
 }
 
@@ -83,7 +91,10 @@ impl Check<'_> {
         };
         match severity {
             Severity::Damaged => self.tally.damaged = self.tally.damaged.saturating_add(1),
-            Severity::Unread => self.tally.unread = self.tally.unread.saturating_add(1),
+            Severity::Unread => {
+                self.tally.unread = self.tally.unread.saturating_add(1);
+                self.counts.partial.insert(place.operator.description().id.to_string());
+            }
         }
         let error = error.in_operator(place.operator.label());
         let finding = Finding { severity, subtask: place.subtask, error };
@@ -108,7 +119,7 @@ impl Check<'_> {
                 }
                 let id = operator.description().id.to_string();
                 let key = |state: &StateInfo| (id.clone(), state.kind().to_string(), state.name.clone());
-                self.counts.extend(keyed.states().iter().map(key).zip(entries));
+                self.counts.entries.extend(keyed.states().iter().map(key).zip(entries));
             }
         }
         for subtask in operator.description().subtasks() {

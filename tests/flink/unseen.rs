@@ -108,7 +108,7 @@ impl Survey {
                 if state["mode"] == "BROADCAST" {
                     ours = ours
                         .iter()
-                        .flat_map(|map| serde_json::from_str::<Vec<Json>>(map).unwrap())
+                        .flat_map(|map| serde_json::from_str::<Vec<Json>>(map).unwrap_or_default())
                         .map(|pair| pair.to_string())
                         .collect();
                 }
