@@ -106,11 +106,11 @@ impl Survey {
             for (index, list) in (0u32..).zip(state["subtasks"].as_array().unwrap()) {
                 let mut ours = subtasks.get(&index).cloned().unwrap_or_default();
                 if state["mode"] == "BROADCAST" {
-                    ours = ours
-                        .iter()
-                        .flat_map(|map| serde_json::from_str::<Vec<Json>>(map).unwrap_or_default())
-                        .map(|pair| pair.to_string())
-                        .collect();
+                    let Some(entries) = broadcast_entries(&ours) else {
+                        *self.opaque.entry(step).or_default() += u64::try_from(list.as_array().unwrap().len()).unwrap();
+                        continue;
+                    };
+                    ours = entries;
                 }
                 self.lines(step, &place, list, &ours);
             }
@@ -149,6 +149,16 @@ impl Survey {
         *self.equal.entry(step).or_default() += u64::try_from(lines.len()).unwrap() - opaque;
         *self.opaque.entry(step).or_default() += opaque;
     }
+}
+
+/// The entries of broadcast maps; `None` if one is carried as bytes, because nothing but its program can take it apart.
+fn broadcast_entries(maps: &[String]) -> Option<Vec<String>> {
+    let mut entries = Vec::new();
+    for map in maps {
+        let pairs: Vec<Json> = serde_json::from_str(map).ok()?;
+        entries.extend(pairs.iter().map(Json::to_string));
+    }
+    Some(entries)
 }
 
 /// The key group of an entry may be any.
