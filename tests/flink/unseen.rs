@@ -263,5 +263,6 @@ fn every_snapshot_is_what_its_job_says_or_refused_by_name() {
         println!("WRONG {}", wrong.chars().take(700).collect::<String>());
     }
     println!("{count} snapshots; equal entries {:?}, opaque {:?}", survey.equal, survey.opaque);
+    assert!(count > 0, "no snapshot of that name lies below {}", root.display());
     assert!(survey.wrong.is_empty(), "{} findings", survey.wrong.len());
 }
